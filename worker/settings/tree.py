@@ -1,0 +1,229 @@
+"""The tree of settings: every name, type, default and meaning, declared once.
+
+A setting ``a.b_c`` is the flag ``--a.b-c``, the environment variable ``FRAMEWATCH_A_B_C`` and the key ``b_c`` in the
+TOML table ``[a]``. The string under each field is its help text; the README's table is made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """The link to the broker."""
+
+    bootstrap_servers: str = "localhost:9092"
+    """Brokers to start from, host:port, separated by commas."""
+    group_id: str = "framewatch"
+    """Consumer group; also the stem of the transactional ids. One deployment, one group."""
+    instance_id: str = ""
+    """Static member id, stable over restarts (a pod's name), unique in the group. Empty: a dynamic member."""
+    guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    """exactly_once: one transaction for a segment's results and its offset. at_least_once: for brokers without transactions."""
+    session_timeout_s: float = 45.0
+    """After how long without a heartbeat the group takes a member for dead."""
+    rebalance_timeout_s: float = 60.0
+    """How long a rebalance waits for members; draining stays below it."""
+    send_deadline_s: float = 30.0
+    """How long a release may take before its outcome counts as unknown and the partition is taken again."""
+    max_message_bytes: int = 8 * MIB
+    """Largest record read or written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Names of the topics. An empty name turns an optional topic off."""
+
+    segments: str = "segments"
+    """In: the platform's segments, keyed by stream id."""
+    escalations: str = "escalations"
+    """Out: incidents for people to review."""
+    dead_letters: str = "dead-letters"
+    """Out: events that can't be worked, each with its reason."""
+    risk: str = "risk"
+    """Private, compacted: the streams' state; as many partitions as segments."""
+    assessments: str = ""
+    """Out, optional: one record per consumed segment, whatever became of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """How much is in work at once, and how often results leave."""
+
+    max_segments: int = 256
+    """Segments in work or waiting in this process; above it, partitions are paused."""
+    max_bytes: int = 512 * MIB
+    """Bytes of bodies in work or waiting in this process; above it, partitions are paused."""
+    resume_below: float = 0.5
+    """Paused partitions go on when both fall below this share of their limit."""
+    release_interval_s: float = 0.5
+    """How often finished results leave when there is no incident; an incident leaves at once."""
+    drain_s: float = 15.0
+    """How long a revoked partition may finish what is in work before it abandons it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A place that claim checks may point below."""
+
+    uri: str
+    """s3://bucket/prefix/, gs://…, az://…, https://host/prefix/ or file:///folder/; ends in a slash."""
+    endpoint: str | None = None
+    """Another address of the store's API, for S3-compatible stores."""
+    region: str | None = None
+    """The store's region."""
+    private: bool = False
+    """Private addresses are allowed for this root's host."""
+    plaintext: bool = False
+    """http:// is allowed for this root's host."""
+    header_file: str | None = None
+    """File with one header line, name: value, sent to this root's host."""
+    credentials_file: str | None = None
+    """TOML file with the store's credentials for this root."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Claim checks: where the bytes may come from."""
+
+    roots: tuple[Root | str, ...] = ()
+    """URIs ending in a slash, or tables {uri, endpoint, region, private, plaintext, header_file, credentials_file}."""
+    max_bytes: int = 64 * MIB
+    """Largest object fetched."""
+    timeout_s: float = 10.0
+    """How long one try of one object may take."""
+    attempts: int = 3
+    """Tries of an object before its segment is a dead letter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Which keyframes are looked at."""
+
+    interval_s: float = 2.0
+    """The first keyframe of each segment, and those at least so many seconds after the last one taken. 0: every keyframe."""
+    max_keyframes: int = 64
+    """Most keyframes taken from one segment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jail:
+    """The decoder processes."""
+
+    processes: int = 0
+    """How many. 0: one for each core this process may use."""
+    deadline_s: float = 10.0
+    """How long one segment may take before its decoder is killed."""
+    max_pixels: int = 8192 * 4352
+    """Largest picture decoded, width times height."""
+    max_streams: int = 32
+    """Most streams in one container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """Known material."""
+
+    lists: tuple[str, ...] = ()
+    """Hash lists: folders with a list.toml, or single files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """The classifier."""
+
+    model: str = ""
+    """The model folder. Empty: no classifier, only hash lists."""
+    threads: int = 0
+    """Threads that run the model, each with a single-threaded session. 0: one for each core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFile:
+    """What is escalated, and how urgently."""
+
+    file: str = ""
+    """The policy's TOML file. Empty: the default policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """What an incident carries."""
+
+    source: str = "framewatch"
+    """ce_source of everything this deployment writes; the same for all its workers."""
+    preserve_before_s: float = 120.0
+    """How much before the opening an incident asks the platform to preserve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTemplates:
+    """Templates over {stream_id}, {account}, {tenant}, {sequence}, {media_time_s}, {wall_time}, {incident_id}."""
+
+    watch: str = ""
+    """Where a reviewer watches the stream live."""
+    clip: str = ""
+    """Where a reviewer sees the moment of the incident."""
+    account: str = ""
+    """Where a reviewer sees the account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """What a dead letter carries."""
+
+    payload: bool = False
+    """Send the segment's body along. It is imagery: keep it off unless the topic is guarded as such."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """How the worker ends."""
+
+    grace_s: float = 25.0
+    """After SIGTERM: drained, committed and gone within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """/livez, /readyz and /metrics."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8080
+    """Port to listen on. 0: any free one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Logs go to standard error, a line an event."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: readable on a terminal, JSON elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set."""
+
+    kafka: Kafka = field(default_factory=Kafka)
+    topics: Topics = field(default_factory=Topics)
+    intake: Intake = field(default_factory=Intake)
+    fetch: Fetch = field(default_factory=Fetch)
+    sampling: Sampling = field(default_factory=Sampling)
+    jail: Jail = field(default_factory=Jail)
+    matching: Matching = field(default_factory=Matching)
+    scoring: Scoring = field(default_factory=Scoring)
+    policy: PolicyFile = field(default_factory=PolicyFile)
+    escalation: Escalation = field(default_factory=Escalation)
+    links: LinkTemplates = field(default_factory=LinkTemplates)
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
+    shutdown: Shutdown = field(default_factory=Shutdown)
+    web: Web = field(default_factory=Web)
+    log: Log = field(default_factory=Log)
