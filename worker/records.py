@@ -6,25 +6,21 @@ Every record is frozen. Times in seconds end in ``_s``; wall-clock times are awa
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec resolves annotations at run time
+from datetime import datetime
 from typing import Literal
 
-import msgspec
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 """One picture as RGB, shape (height, width, 3), dtype uint8."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all records."""
-
-
 # --- what arrives ---------------------------------------------------------------------------------------------------
 
 
-class Position(Record):
+class Position(Struct, frozen=True, kw_only=True):
     """Where a record stands in Kafka, and when the broker has it (milliseconds since 1970, UTC)."""
 
     topic: str
@@ -33,7 +29,7 @@ class Position(Record):
     timestamp_ms: int
 
 
-class Received(Record):
+class Received(Struct, frozen=True, kw_only=True):
     """One Kafka record as consumed, before anybody believed a byte of it."""
 
     position: Position
@@ -42,7 +38,7 @@ class Received(Record):
     headers: tuple[tuple[str, bytes], ...]
 
 
-class Message(Record):
+class Message(Struct, frozen=True, kw_only=True):
     """One Kafka record to be produced."""
 
     topic: str
@@ -52,21 +48,21 @@ class Message(Record):
     partition: int | None = None
 
 
-class EventId(Record):
+class EventId(Struct, frozen=True, kw_only=True):
     """What names an event once and for all: CloudEvents' ``source`` and ``id``."""
 
     source: str
     id: str
 
 
-class Trace(Record):
+class Trace(Struct, frozen=True, kw_only=True):
     """W3C trace context as it came."""
 
     traceparent: str
     tracestate: str | None = None
 
 
-class Reference(Record):
+class Reference(Struct, frozen=True, kw_only=True):
     """A claim check: where the bytes lie instead of in the message."""
 
     uri: str
@@ -81,7 +77,7 @@ class Reference(Record):
 ContentType = Literal["video/mp2t", "video/mp4", "video/iso.segment", "video/webm"]
 
 
-class Segment(Record):
+class Segment(Struct, frozen=True, kw_only=True):
     """A segment event, read and checked; its media still unread."""
 
     position: Position
@@ -102,7 +98,7 @@ class Segment(Record):
     trace: Trace | None = None
 
 
-class Initialisation(Record):
+class Initialisation(Struct, frozen=True, kw_only=True):
     """A CMAF initialisation segment that serves its stream's media segments until the next one."""
 
     position: Position
@@ -111,7 +107,7 @@ class Initialisation(Record):
     payload: bytes | Reference
 
 
-class StreamEnd(Record):
+class StreamEnd(Struct, frozen=True, kw_only=True):
     """The publisher says that the stream is over."""
 
     position: Position
@@ -125,7 +121,7 @@ Event = Segment | Initialisation | StreamEnd
 # --- what is seen in it ---------------------------------------------------------------------------------------------
 
 
-class Media(Record):
+class Media(Struct, frozen=True, kw_only=True):
     """A segment's bytes, fetched and checked."""
 
     data: bytes
@@ -134,7 +130,29 @@ class Media(Record):
     """Our own digest of ``data``, hex."""
 
 
-class FrameHash(Record):
+class View(Struct, frozen=True, kw_only=True):
+    """How a classifier wants to see a picture."""
+
+    height: int
+    width: int
+    fit: Literal["stretch", "crop"]
+    """stretch: the whole picture; crop: shorter side to size, middle cut out."""
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """What is asked of the decoder for one segment."""
+
+    content_type: ContentType | None
+    """What the publisher says it is; None where the container is to be told by content."""
+    interval_s: float
+    max_keyframes: int
+    view: View | None
+    """None where no classifier wants pictures."""
+    max_pixels: int
+    max_streams: int
+
+
+class FrameHash(Struct, frozen=True, kw_only=True):
     """PDQ of the picture as displayed: 32 bytes in ThreatExchange's order, or None where quality is below 50."""
 
     pdq: bytes | None
@@ -142,7 +160,7 @@ class FrameHash(Record):
     """0 to 100."""
 
 
-class Frame(Record, eq=False):
+class Frame(Struct, frozen=True, kw_only=True, eq=False):
     """One keyframe as the sampler leaves it."""
 
     offset_s: float
@@ -155,7 +173,7 @@ class Frame(Record, eq=False):
     """The classifier's view at its input size; None where no classifier asked for one."""
 
 
-class StepCosts(Record):
+class StepCosts(Struct, frozen=True, kw_only=True):
     """Seconds of CPU that the steps inside the decoder took for one segment."""
 
     open_s: float = 0.0
@@ -164,7 +182,7 @@ class StepCosts(Record):
     resize_s: float = 0.0
 
 
-class Sample(Record, eq=False):
+class Sample(Struct, frozen=True, kw_only=True, eq=False):
     """What sampling makes of one segment."""
 
     container: str
@@ -187,9 +205,10 @@ class Sample(Record, eq=False):
 ListKind = Literal["block", "review", "allow"]
 Severity = Literal["critical", "high", "medium", "low"]
 Action = Literal["none", "warn", "limit", "pause", "stop"]
+ReasonKind = Literal["known_image", "known_video", "label", "signal"]
 
 
-class Match(Record):
+class Match(Struct, frozen=True, kw_only=True):
     """A frame within the radius of an entry of a hash list. Never the entry's hash."""
 
     list: str
@@ -201,11 +220,13 @@ class Match(Record):
     severity: Severity
     algorithm: str = "pdq"
     category: str | None = None
+    at_s: float | None = None
+    """When in the known video this frame is, seconds; None for a still."""
     video: bool = False
     """True when frames aligned in time with a known video, not a lone frame."""
 
 
-class Score(Record):
+class Score(Struct, frozen=True, kw_only=True):
     """What the classifier says of one label: its raw score and the calibrated probability, both 0 to 1."""
 
     score: float
@@ -216,7 +237,7 @@ FrameScore = dict[str, Score]
 """Label to score, harmless labels included."""
 
 
-class Look(Record):
+class Look(Struct, frozen=True, kw_only=True):
     """One keyframe after everything was asked about it."""
 
     offset_s: float
@@ -233,7 +254,7 @@ Standing = Literal["fresh", "late", "restarted", "repeat"]
 """What a segment is among those its stream had before."""
 
 
-class Failure(Record):
+class Failure(Struct, frozen=True, kw_only=True):
     """Why an event is a dead letter; the contract's bounded names."""
 
     stage: str
@@ -242,7 +263,7 @@ class Failure(Record):
     attempts: int = 1
 
 
-class Timings(Record):
+class Timings(Struct, frozen=True, kw_only=True):
     """When a segment passed where; None where it did not or where nobody said."""
 
     captured_at: datetime | None = None
@@ -251,7 +272,7 @@ class Timings(Record):
     decided_at: datetime | None = None
 
 
-class Assessment(Record):
+class Assessment(Struct, frozen=True, kw_only=True):
     """One segment and all that was found in it; the input of risk. Holds no picture."""
 
     segment: Segment
@@ -268,7 +289,85 @@ class Assessment(Record):
     received_at: datetime | None = None
 
 
-class SegmentRef(Record):
+MediaTimeFrom = Literal["publisher", "counted"]
+ClosedWhy = Literal["quiet", "ended", "idle", "verdict"]
+
+
+class Placed(Struct, frozen=True, kw_only=True):
+    """An assessment with its place on its stream's own clock (see the contract: nobody can bend it)."""
+
+    assessment: Assessment
+    media_time_s: float
+    """Of the segment's first frame, as told to people."""
+    media_time_from: MediaTimeFrom
+    elapsed_s: float
+    """By how much the stream's own clock moved on with this segment; never negative, 0 for a late one."""
+    watched_s: float
+    """How much of that was watched: what may decay risk and count as quiet. At most ``elapsed_s``."""
+    gap_s: float
+    """How much before this segment nobody saw (missing segments)."""
+    discontinuity: bool
+
+
+class OpenIncident(Struct, frozen=True, kw_only=True):
+    """What is remembered of an incident until it closes."""
+
+    incident_id: str
+    revision: int
+    opened_by: EventId
+    opened_at: datetime
+    severity: Severity
+    kinds: tuple[ReasonKind, ...]
+    """Kinds of reasons told so far."""
+    live: bool
+    test: bool
+
+
+class StreamRisk(Struct, frozen=True, kw_only=True):
+    """A stream's risk and what it led to."""
+
+    value: float = 0.0
+    """Clipped, decaying cumulative sum of log-likelihood ratios, nats, at least 0."""
+    peak: float = 0.0
+    """Highest value since the incident opened, or since the start."""
+    quiet_s: float = 0.0
+    """Watched seconds in a row below the lower threshold."""
+    incident: OpenIncident | None = None
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """One look's contribution to the risk, before a reader's details are added."""
+
+    kind: ReasonKind
+    weight: float
+    """Log-likelihood ratio in nats, after clipping."""
+    severity: Severity
+    category: str | None
+    policy_ref: str | None
+    look: int | None
+    """Index into the assessment's looks."""
+    match: Match | None = None
+    label: str | None = None
+    score: Score | None = None
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What a step of risk led to, with its reasons. A score and a decision are two things."""
+
+    change: Literal["opened", "updated", "closed"]
+    incident: OpenIncident
+    """As it is after the change; when closed, as it was last."""
+    severity: Severity
+    action: Action
+    respond_within_s: float
+    closed_why: ClosedWhy | None
+    risk: StreamRisk
+    open_above: float
+    close_below: float
+    evidence: tuple[Evidence, ...]
+
+
+class SegmentRef(Struct, frozen=True, kw_only=True):
     """How a reviewer's tool finds a segment again. ``ref`` is without query and credentials."""
 
     topic: str
@@ -286,10 +385,8 @@ class SegmentRef(Record):
 
 # --- what is told to people: the JSON bodies of the contract ----------------------------------------------------------
 
-ReasonKind = Literal["known_image", "known_video", "label", "signal"]
 
-
-class ReasonFrame(Record):
+class ReasonFrame(Struct, frozen=True, kw_only=True):
     """Which frame it was."""
 
     media_time_s: float
@@ -299,7 +396,7 @@ class ReasonFrame(Record):
     segment: SegmentRef
 
 
-class Reason(Record):
+class Reason(Struct, frozen=True, kw_only=True):
     """One piece of evidence in an incident."""
 
     kind: ReasonKind
@@ -322,14 +419,14 @@ class Reason(Record):
     frame: ReasonFrame | None = None
 
 
-class Group(Record):
+class Group(Struct, frozen=True, kw_only=True):
     """Keys by which incidents that are one job can be put together."""
 
     account: str | None
     material: str | None
 
 
-class Links(Record):
+class Links(Struct, frozen=True, kw_only=True):
     """Links made from the operator's templates."""
 
     watch: str | None
@@ -337,7 +434,7 @@ class Links(Record):
     account: str | None
 
 
-class RiskFigures(Record):
+class RiskFigures(Struct, frozen=True, kw_only=True):
     """The risk and the thresholds that it was held against, all in nats."""
 
     value: float
@@ -346,15 +443,15 @@ class RiskFigures(Record):
     close_below: float
 
 
-class Preserve(Record):
+class Preserve(Struct, frozen=True, kw_only=True):
     """What to lock at once, before anybody has reviewed."""
 
-    from_: datetime | None = msgspec.field(name="from")
+    from_: datetime | None = field(name="from")
     until: datetime | None
     segments: tuple[SegmentRef, ...]
 
 
-class ModelRef(Record):
+class ModelRef(Struct, frozen=True, kw_only=True):
     """Which classifier looked."""
 
     name: str
@@ -362,21 +459,21 @@ class ModelRef(Record):
     sha256: str
 
 
-class PolicyRef(Record):
+class PolicyRef(Struct, frozen=True, kw_only=True):
     """Which policy decided."""
 
     name: str
     sha256: str
 
 
-class ListRef(Record):
+class ListRef(Struct, frozen=True, kw_only=True):
     """Which hash list was on."""
 
     name: str
     version: str
 
 
-class Coverage(Record):
+class Coverage(Struct, frozen=True, kw_only=True):
     """What of the stream was looked at, and what was not."""
 
     watched_s: float = 0.0
@@ -387,7 +484,7 @@ class Coverage(Record):
     keyframes_scored: int = 0
 
 
-class EvidenceRef(Record):
+class EvidenceRef(Struct, frozen=True, kw_only=True):
     """A sealed frame in the vault."""
 
     ref: str
@@ -396,11 +493,9 @@ class EvidenceRef(Record):
 
 
 IncidentState = Literal["open", "closed"]
-ClosedWhy = Literal["quiet", "ended", "idle", "verdict"]
-MediaTimeFrom = Literal["publisher", "counted"]
 
 
-class Incident(Record):
+class Incident(Struct, frozen=True, kw_only=True):
     """The body of an escalation."""
 
     incident_id: str
@@ -438,7 +533,7 @@ class Incident(Record):
     evidence: tuple[EvidenceRef, ...] = ()
 
 
-class DeadLetter(Record):
+class DeadLetter(Struct, frozen=True, kw_only=True):
     """The body of a dead letter."""
 
     topic: str
@@ -454,7 +549,7 @@ class DeadLetter(Record):
     attempts: int
 
 
-class ReportedMatch(Record):
+class ReportedMatch(Struct, frozen=True, kw_only=True):
     """A match as an assessment tells it."""
 
     list: str
@@ -462,7 +557,7 @@ class ReportedMatch(Record):
     distance: int
 
 
-class ReportedFrame(Record):
+class ReportedFrame(Struct, frozen=True, kw_only=True):
     """A keyframe as an assessment tells it."""
 
     media_time_s: float
@@ -471,7 +566,7 @@ class ReportedFrame(Record):
     matches: tuple[ReportedMatch, ...]
 
 
-class AssessmentReport(Record):
+class AssessmentReport(Struct, frozen=True, kw_only=True):
     """The body of an assessment."""
 
     topic: str
@@ -490,7 +585,7 @@ class AssessmentReport(Record):
     timings: Timings
 
 
-class ConfigReport(Record):
+class ConfigReport(Struct, frozen=True, kw_only=True):
     """The body of a config event: what a worker decided with, from when on."""
 
     worker: str

@@ -23,7 +23,7 @@ class Kafka:
     instance_id: str = ""
     """Static member id, stable over restarts (a pod's name), unique in the group. Empty: a dynamic member."""
     guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    """exactly_once: one transaction for a segment's results and its offset. at_least_once: for brokers without transactions."""
+    """exactly_once: a segment's results and its offset in one transaction. at_least_once: for brokers without them."""
     session_timeout_s: float = 45.0
     """After how long without a heartbeat the group takes a member for dead."""
     rebalance_timeout_s: float = 60.0
@@ -105,7 +105,7 @@ class Sampling:
     """Which keyframes are looked at."""
 
     interval_s: float = 2.0
-    """The first keyframe of each segment, and those at least so many seconds after the last one taken. 0: every keyframe."""
+    """The first keyframe of each segment, and those so many seconds after the last one taken. 0: every keyframe."""
     max_keyframes: int = 64
     """Most keyframes taken from one segment."""
 
