@@ -34,6 +34,10 @@ class SegmentError(FramewatchError):
         self.attempts = attempts
 
 
+class Unreadable(FramewatchError):
+    """A message on one of our own topics isn't what the contract says: tell of it, go on with the next."""
+
+
 class Held(FramewatchError):
     """Nothing is wrong with the event, but a thing we need is away (a store that is down): hold it and try again."""
 

@@ -226,6 +226,52 @@ class Match(Struct, frozen=True, kw_only=True):
     """True when frames aligned in time with a known video, not a lone frame."""
 
 
+class HashFile(Struct, frozen=True, kw_only=True, eq=False):
+    """What one file of a hash list says of its rows beside their hashes, in the order of the rows."""
+
+    stem: str
+    """The file's name without its suffix."""
+    lines: NDArray[np.int32]
+    """Line in the file, shape (rows,), counted from 1."""
+    entries: tuple[str, ...] | None
+    """Entry of each row; None where the file names none: each line is its own, ``stem:line``."""
+    categories: tuple[str | None, ...] | None
+    """Category of each row; None where the file has none."""
+    times_s: NDArray[np.float64] | None
+    """When in its known video each row is, shape (rows,), seconds; None where the file holds stills."""
+
+
+class HashList(Struct, frozen=True, kw_only=True, eq=False):
+    """A hash list, read and checked. Its hashes never leave memory."""
+
+    name: str
+    version: str
+    algorithm: Literal["pdq"]
+    radius: int
+    """Bits, inclusive."""
+    kind: ListKind
+    severity: Severity
+    source: str | None
+    sha256: str
+    """Digest of the list's files, hex."""
+    hashes: NDArray[np.uint8]
+    """Shape (rows, 32), dtype uint8: the files' rows one after the other."""
+    files: tuple[HashFile, ...]
+    ignored: int
+    """Rows left out because their quality is below 50."""
+
+
+class Sighting(Struct, frozen=True, kw_only=True):
+    """A frame of a known video seen in a stream, remembered to find the next one aligned with it."""
+
+    list: str
+    entry: str
+    media_time_s: float
+    """Where on the stream's own clock."""
+    at_s: float
+    """Where in the known video."""
+
+
 class Score(Struct, frozen=True, kw_only=True):
     """What the classifier says of one label: its raw score and the calibrated probability, both 0 to 1."""
 
@@ -321,6 +367,8 @@ class OpenIncident(Struct, frozen=True, kw_only=True):
     """Kinds of reasons told so far."""
     live: bool
     test: bool
+    action: Action = "none"
+    """The strongest action suggested so far."""
 
 
 class StreamRisk(Struct, frozen=True, kw_only=True):
@@ -333,6 +381,12 @@ class StreamRisk(Struct, frozen=True, kw_only=True):
     quiet_s: float = 0.0
     """Watched seconds in a row below the lower threshold."""
     incident: OpenIncident | None = None
+    severity: Severity | None = None
+    """Gravest severity of the evidence of substance in ``value``; None where there is none."""
+    trusted: float = 0.0
+    """The same sum as ``value``, over sources that may suggest an action only."""
+    trusted_severity: Severity | None = None
+    """The same as ``severity`` for ``trusted``."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -539,7 +593,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     topic: str
     partition: int
     offset: int
-    timestamp: datetime
+    timestamp: datetime | None
+    """When the broker has the record; None where its timestamp is none or no date."""
     stream_id: str | None
     sequence: int | None
     event_id: str | None
@@ -547,6 +602,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     error: str
     reason: str
     attempts: int
+    payload: bytes | None = None
+    """The event's body, only where the operator has asked for it: it is imagery."""
 
 
 class ReportedMatch(Struct, frozen=True, kw_only=True):

@@ -58,12 +58,16 @@ class Intake:
     """Segments in work or waiting in this process; above it, partitions are paused."""
     max_bytes: int = 512 * MIB
     """Bytes of bodies in work or waiting in this process; above it, partitions are paused."""
+    window: int = 2000
+    """How far a partition may be consumed ahead of its first unfinished segment."""
     resume_below: float = 0.5
     """Paused partitions go on when both fall below this share of their limit."""
     release_interval_s: float = 0.5
     """How often finished results leave when there is no incident; an incident leaves at once."""
     drain_s: float = 15.0
     """How long a revoked partition may finish what is in work before it abandons it."""
+    on_rewind: Literal["stop", "reprocess", "keep"] = "stop"
+    """Where somebody moved the committed offset: stop, forget the streams' state, or go on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,8 @@ class Jail:
     """Largest picture decoded, width times height."""
     max_streams: int = 32
     """Most streams in one container."""
+    memory_bytes: int = 1536 * MIB
+    """Memory that one decoder may take beyond what it starts with; a segment that needs more is out_of_memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

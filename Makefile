@@ -1,0 +1,62 @@
+# Framewatch's tasks. Python 3.11 or later and make are all they need; `make help` lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+# Folders too, so that a deleted file counts as a change.
+SOURCES := pyproject.toml README.md LICENSE $(shell find worker -name __pycache__ -prune -o -print)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench bench-quick requirements clean
+
+help:  ## list these tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.runs .venv/.wheel  ## watch a dozen make-believe streams (DEMO_ARGS=--keep goes on until Ctrl-C)
+	@$(BIN)/framewatch demo $(DEMO_ARGS)
+
+test: .venv/.develops .venv/.wheel  ## the whole suite, on the installed wheel (PYTEST_ARGS="-k word" for a part)
+	FRAMEWATCH_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+lint: .venv/.develops  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.develops .venv/.wheel  ## what each step of the hot path costs beside its physical floor
+	$(BIN)/python benchmarks
+
+bench-quick: .venv/.develops .venv/.wheel  ## the same on few segments: proves that it runs, not how fast
+	$(BIN)/python benchmarks --quick
+
+requirements: .venv/.develops  ## compile requirements/*.txt afresh, with the newest versions
+	UV=$(BIN)/uv requirements/compile
+
+clean:  ## remove everything that these tasks made
+	rm -rf .venv .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.runs: .venv/.made requirements/demo.txt requirements/build.txt
+	$(PIP) install --only-binary :all: --require-hashes -r requirements/demo.txt -r requirements/build.txt
+	@touch $@
+
+.venv/.develops: .venv/.made requirements/dev.txt
+	$(PIP) install --only-binary :all: --require-hashes -r requirements/dev.txt
+	@touch $@ .venv/.runs
+
+# --no-build-isolation: the pinned hatchling of this environment builds, not whatever is newest today.
+.venv/.wheel: $(SOURCES) | .venv/.runs
+	rm -rf dist
+	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+	$(PIP) install --force-reinstall --no-deps --no-index dist/*.whl
+	@touch $@

@@ -1,0 +1,262 @@
+"""Intake: what it takes, hands over, holds back and takes again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from support.outlet import MemoryBroker, MemoryOutlet
+from support.partitions import NOW, GatedDesk, Notes, record, settle
+
+from worker.errors import PartitionLost, Stopped
+from worker.intake import Intake
+from worker.partition.life import Partition
+from worker.partition.memory import Memory
+from worker.settings.tree import Intake as Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from worker.records import Received
+
+
+class FakeMember:
+    """A group of one, whose log the test fills; records come only from sought, unpaused partitions."""
+
+    def __init__(self, log: dict[int, list[Received]]) -> None:
+        self.log = log
+        self.positions: dict[int, int] = {}
+        self.paused: set[int] = set()
+        self.ours: set[int] = set()
+        self.refusals = 0
+        self.confirmed = 0
+        self.seeks: list[tuple[int, int]] = []
+
+    async def poll(self, timeout_s: float, most: int) -> Mapping[int, Sequence[Received]]:
+        await asyncio.sleep(0)
+        found = {}
+        for number in sorted(self.ours - self.paused):
+            at = self.positions.get(number, 0)
+            records = [r for r in self.log.get(number, []) if r.position.offset >= at][:most]
+            if records:
+                found[number] = records
+                self.positions[number] = records[-1].position.offset + 1
+        return found
+
+    def seek(self, partition: int, offset: int) -> None:
+        self.seeks.append((partition, offset))
+        self.positions[partition] = offset
+
+    def pause(self, partitions: Collection[int]) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, partitions: Collection[int]) -> None:
+        self.paused -= set(partitions)
+
+    def owned(self) -> frozenset[int]:
+        return frozenset(self.ours)
+
+    async def earliest(self, partition: int) -> int:
+        return 0
+
+    async def confirm(self, partition: int) -> None:
+        self.confirmed += 1
+        if self.refusals:
+            self.refusals -= 1
+            raise PartitionLost("the group does not know us")
+
+    def lag(self, partition: int) -> int | None:
+        return len(self.log[partition]) - self.positions.get(partition, 0)
+
+
+class IntakeNotes:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.losses: list[tuple[int, str]] = []
+        self.restorations: list[int] = []
+        self.pauses: list[set[int]] = []
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        pass
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        pass
+
+    def lost(self, partition: int, why: str) -> None:
+        self.losses.append((partition, why))
+
+    def restored(self, partition: int, seconds: float) -> None:
+        self.restorations.append(partition)
+
+    def paused(self, partitions: Collection[int]) -> None:
+        self.pauses.append(set(partitions))
+
+
+class World:
+    """An intake over partitions in memory."""
+
+    def __init__(self, log: dict[int, list[Received]], *, open_gates: bool = True, **settings: float) -> None:
+        self.member = FakeMember(log)
+        self.notes = IntakeNotes()
+        self.failures: list[BaseException] = []
+        self.desks = {number: GatedDesk(open_gates=open_gates) for number in log}
+        self.brokers = {number: MemoryBroker() for number in log}
+        self.settings = Settings(**({"release_interval_s": 0.0, "drain_s": 1.0} | settings))
+        self.waits: list[float] = []
+        self.intake = Intake(
+            member=self.member,
+            make_partition=self._partition,
+            settings=self.settings,
+            observer=self.notes,
+            fail=self.failures.append,
+            wait=self._wait,
+        )
+
+    def _partition(self, number: int) -> Partition:
+        return Partition(
+            outlet=MemoryOutlet(self.brokers[number]),
+            desk=self.desks[number],
+            memory=Memory(topic="risk", partition=number, on_rewind="stop"),
+            settings=self.settings,
+            observer=Notes(),
+            now=lambda: NOW,
+        )
+
+    async def _wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+    async def assign(self, *numbers: int) -> None:
+        self.member.ours |= set(numbers)
+        await self.intake.on_assigned(list(numbers))
+
+    async def run_until(self, condition) -> None:
+        running = asyncio.create_task(self.intake.run())
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running})
+
+    def told(self, number: int) -> list[str]:
+        return [(m.value or b"").decode() for m in self.brokers[number].on("out")]
+
+
+def log(number: int, count: int, stream: str = "s") -> list[Received]:
+    """So many records of a partition."""
+    return [record(offset, f"{stream}{number}") for offset in range(count)]
+
+
+async def test_what_is_assigned_is_worked_and_committed():
+    """Records of every assigned partition get their outcome in order."""
+    world = World({0: log(0, 3), 1: log(1, 2)})
+    await world.assign(0, 1)
+    await world.run_until(lambda: world.brokers[0].committed == 3 and world.brokers[1].committed == 2)
+    await world.intake.stop()
+    assert world.told(0) == ["s0:0:0", "s0:1:1", "s0:2:2"]
+    assert world.failures == []
+
+
+async def test_records_that_come_before_the_state_is_restored_are_not_worked():
+    """An assignment goes live before its state is there: what comes then is dropped and comes again after the seek."""
+    world = World({0: log(0, 2)})
+    world.member.ours.add(0)
+    early = await world.member.poll(0, 10)
+    world.intake._dispatch(0, early[0])
+    await world.assign(0)
+    await world.run_until(lambda: world.brokers[0].committed == 2)
+    await world.intake.stop()
+    assert world.told(0) == ["s0:0:0", "s0:1:1"]
+
+
+async def test_a_full_partition_is_paused_alone_and_resumed_well_below_its_limit():
+    """The hot one waits, the other goes on; hysteresis keeps it from flapping."""
+    world = World({0: log(0, 20), 1: log(1, 1)}, open_gates=False, max_segments=8)
+    world.desks[1].open_gates = True
+    await world.assign(0, 1)
+    await world.run_until(lambda: world.member.paused == {0} and world.brokers[1].committed == 1)
+    assert world.intake.partitions[0].load >= 4
+    for offset in range(17):
+        world.desks[0].gate(offset).set()
+    await world.run_until(lambda: world.intake.partitions[0].load == 3)
+    world.intake._hold_back()
+    assert world.member.paused == {0}
+    world.desks[0].gate(17).set()
+    await world.run_until(lambda: world.member.paused == set())
+    for offset in range(18, 20):
+        world.desks[0].gate(offset).set()
+    await world.run_until(lambda: world.brokers[0].committed == 20)
+    await world.intake.stop()
+
+
+async def test_an_unknown_outcome_is_answered_by_taking_the_partition_again():
+    """A release that failed drops the memory; the partition is taken again and nothing is lost or doubled."""
+    world = World({0: log(0, 3)})
+    world.brokers[0].fail_next = 1
+    await world.assign(0)
+    await world.run_until(lambda: world.brokers[0].committed == 3)
+    await world.intake.stop()
+    assert world.notes.losses == [(0, "the broker is away")]
+    assert world.told(0) == ["s0:0:0", "s0:1:1", "s0:2:2"]
+
+
+async def test_a_partition_is_not_fenced_before_the_group_says_that_it_is_ours():
+    """Whoever lost it without knowing must not take it back from its new owner."""
+    world = World({0: log(0, 1)})
+    world.member.refusals = 1_000_000
+    world.brokers[0].fail_next = 1
+    await world.assign(0)
+    await world.run_until(lambda: world.member.confirmed >= 3)
+    assert world.brokers[0].epoch == 1
+    world.member.refusals = 0
+    await world.run_until(lambda: world.brokers[0].committed == 1)
+    assert world.brokers[0].epoch == 2
+    assert world.waits == sorted(world.waits)
+    await world.intake.stop()
+
+
+async def test_a_revoked_partition_is_handed_over_with_what_it_finished():
+    """On revocation the work is released, and the next assignment goes on behind it."""
+    world = World({0: log(0, 2)}, release_interval_s=3600)
+    await world.assign(0)
+    await world.run_until(lambda: world.desks[0].finished == [0, 1])
+    await world.intake.on_revoked([0])
+    assert world.brokers[0].committed == 2
+    await world.assign(0)
+    await world.run_until(lambda: len(world.notes.restorations) == 2)
+    assert world.member.seeks[-1] == (0, 2)
+    await world.intake.stop()
+
+
+async def test_a_partition_revoked_while_it_is_restored_is_given_up():
+    """Its owner's task ends, nothing works on, nothing failed."""
+    world = World({0: log(0, 1)})
+    await world.assign(0)
+    await world.intake.on_revoked([0])
+    assert (world.intake.restoring, dict(world.intake.partitions)) == (frozenset(), {})
+    assert world.failures == []
+
+
+async def test_a_position_that_the_log_does_not_have_takes_the_partition_again():
+    """Retention that overtook us is answered like any other loss."""
+    world = World({0: log(0, 1)})
+    await world.assign(0)
+    await world.run_until(lambda: world.brokers[0].committed == 1)
+    world.intake.on_out_of_range([0])
+    await world.run_until(lambda: len(world.notes.restorations) == 2)
+    await world.intake.stop()
+    assert "out of the log's range" in world.notes.losses[0][1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), Stopped("somebody moved the offset")])
+async def test_what_nobody_expected_ends_the_worker(error):
+    """A partition's failure that is no loss goes to the supervisor, with the partition given up."""
+    world = World({0: log(0, 1)})
+    world.desks[0].errors[0] = [error]
+    await world.assign(0)
+    await world.run_until(lambda: world.failures)
+    await settle()
+    assert world.failures == [error]
+    assert dict(world.intake.partitions) == {}

@@ -1,0 +1,308 @@
+"""The composition root: builds every concrete thing, starts it, supervises it, drains it.
+
+A worker's life in four words: start, supervise, drain, close. Any task that ends with an error ends the worker with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker import __version__, topics
+from worker.assess import Assessor, Plan
+from worker.conclude import Rules
+from worker.errors import Stopped, UsageError
+from worker.escalation.context import Context
+from worker.escalation.links import check_links
+from worker.fetch import Fetcher
+from worker.health import Health
+from worker.intake import Intake
+from worker.jail import Jail
+from worker.kafka import admin, clients
+from worker.kafka.member import GroupMember
+from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet
+from worker.lists.read import read_lists
+from worker.matching import Matcher
+from worker.observe import IntakeObserver, PartitionObserver, jail_observer, stage_observer
+from worker.partition.desk import Desk
+from worker.partition.life import Partition
+from worker.partition.memory import Memory
+from worker.policy import read as policies
+from worker.records import ConfigReport, ListRef
+from worker.scoring import session as scoring
+from worker.telemetry import Telemetry
+from worker.web import Web
+from worker.wire import write
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from aiokafka import AIOKafkaConsumer
+
+    from worker.policy.records import Policy
+    from worker.records import HashList
+    from worker.settings.tree import Settings
+
+log = structlog.get_logger()
+GAUGES_EVERY_S = 1.0
+INIT_ROOM_BYTES = 256 * 1024
+
+
+class Loaded:
+    """What is read from files before anything starts: a mistake in them ends here, in lines for a person."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read and check classifier, lists and policy. Raises UsageError."""
+        if not settings.scoring.model and not settings.matching.lists:
+            raise UsageError("neither scoring.model nor matching.lists is set: there is nothing to look for")
+        check_links(settings.links)
+        model = settings.scoring.model
+        self.classifier = scoring.load(Path(model), threads=settings.scoring.threads) if model else None
+        self.lists: tuple[HashList, ...] = read_lists(settings.matching.lists)
+        self.policy = self._policy(settings)
+
+    def _policy(self, settings: Settings) -> Policy:
+        labels = self.classifier.labels if self.classifier else None
+        harmless = self.classifier.harmless if self.classifier else frozenset()
+        if not settings.policy.file:
+            return policies.default(harmless=harmless)
+        kinds = {known.name: known.kind for known in self.lists}
+        return policies.load(Path(settings.policy.file), labels=labels, harmless=harmless, lists=kinds)
+
+    def context(self, settings: Settings) -> Context:
+        """Return what the deployment decides with, as its incidents tell it."""
+        return Context(
+            model=self.classifier.ref if self.classifier else None,
+            policy=self.policy.ref,
+            lists=tuple(ListRef(name=known.name, version=known.version) for known in self.lists),
+            links=settings.links,
+            preserve_before_s=settings.escalation.preserve_before_s,
+            source=settings.escalation.source,
+        )
+
+    def rules(self, settings: Settings) -> Rules:
+        """Return what conclusions are drawn by."""
+        return Rules(
+            policy=self.policy,
+            context=self.context(settings),
+            topics=settings.topics,
+            max_message_bytes=settings.kafka.max_message_bytes,
+            with_payload=settings.dead_letters.payload,
+        )
+
+
+def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises UsageError or Stopped."""
+    asyncio.run(_run(settings, Loaded(settings)))
+
+
+async def _run(settings: Settings, loaded: Loaded) -> None:
+    worker = Worker(settings, loaded)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    await worker.run()
+
+
+def now() -> datetime:
+    """Return the wall clock in UTC."""
+    return datetime.now(UTC)
+
+
+class Worker:
+    """One process of a deployment."""
+
+    def __init__(self, settings: Settings, loaded: Loaded, telemetry: Telemetry | None = None) -> None:
+        """``telemetry`` is made here where none is given."""
+        self._settings = settings
+        self._loaded = loaded
+        self.telemetry = telemetry or Telemetry()
+        self._rules = loaded.rules(settings)
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.web: Web | None = None
+
+    async def run(self) -> None:
+        """Start, supervise, drain, close. Raises what ended it."""
+        async with AsyncExitStack() as closing:
+            intake, member = await self._start(closing)
+            self._supervise(intake.run(), "intake")
+            self._supervise(self._gauges(intake), "gauges")
+            log.info("worker started", version=__version__, group=self._settings.kafka.group_id)
+            await self._stop.wait()
+            await self._drain(intake, member)
+        if self._failure is not None:
+            raise self._failure
+        log.info("worker ended")
+
+    def stop(self) -> None:
+        """Begin to drain; a second call ends the process at once."""
+        if self._stop.is_set():
+            log.warning("stopped a second time: ending at once, what is in work will be worked again")
+            os._exit(1)
+        self._stop.set()
+
+    # --- start ---
+
+    async def _start(self, closing: AsyncExitStack) -> tuple[Intake, GroupMember]:
+        await self._preflight()
+        desk = Desk(await self._assessor(closing), self._rules, now)
+        consumer = clients.member(self._settings.kafka)
+        member = GroupMember(self._settings.kafka, self._settings.topics.segments, consumer=consumer, fail=self.fail)
+        intake = self._intake(desk, consumer, member)
+        self.web = Web(self._settings.web, self.telemetry, Health(intake, time.monotonic))
+        await self.web.start()
+        closing.push_async_callback(self.web.stop)
+        await self._tell_config()
+        closing.push_async_callback(member.stop)
+        await member.start(intake)
+        return intake, member
+
+    async def _preflight(self) -> None:
+        """Refuse to start beside topics that are missing or wrong, in one line that names them."""
+        wanted = topics.names(self._settings)
+        found = await admin.describe(self._settings.kafka, list(wanted.values()))
+        wrong = topics.problems(self._settings, found)
+        for problem in wrong:
+            if not problem.fatal:
+                log.warning("topic", problem=str(problem))
+        if fatal := [str(problem) for problem in wrong if problem.fatal]:
+            raise Stopped(" | ".join(fatal))
+
+    async def _assessor(self, closing: AsyncExitStack) -> Assessor:
+        settings, loaded = self._settings, self._loaded
+        largest = max(settings.fetch.max_bytes, settings.kafka.max_message_bytes) + INIT_ROOM_BYTES
+        jail = await Jail.start(settings.jail, max_bytes=largest, on_event=jail_observer(self.telemetry))
+        closing.push_async_callback(jail.close)
+        if loaded.classifier is not None:
+            closing.callback(loaded.classifier.close)
+        return Assessor(
+            source=Fetcher(settings.fetch),
+            decoder=jail,
+            known=Matcher(loaded.lists),
+            classifier=loaded.classifier,
+            plan=plan(settings),
+            on_stage=stage_observer(self.telemetry),
+        )
+
+    def _intake(self, desk: Desk, consumer: AIOKafkaConsumer, member: GroupMember) -> Intake:
+        return Intake(
+            member=member,
+            make_partition=lambda number: self._partition(number, desk, consumer),
+            settings=self._settings.intake,
+            observer=IntakeObserver(self.telemetry),
+            fail=self.fail,
+        )
+
+    def _partition(self, number: int, desk: Desk, consumer: AIOKafkaConsumer) -> Partition:
+        settings = self._settings
+        kind = TransactionalOutlet if settings.kafka.guarantee == "exactly_once" else AcknowledgedOutlet
+        return Partition(
+            outlet=kind(settings.kafka, settings.topics, number, consumer),
+            desk=desk,
+            memory=Memory(topic=settings.topics.risk, partition=number, on_rewind=settings.intake.on_rewind),
+            settings=settings.intake,
+            observer=PartitionObserver(self.telemetry, number),
+            now=now,
+        )
+
+    async def _tell_config(self) -> None:
+        """Write what this worker decides with to the assessments topic, so that it can be asked later."""
+        if not self._settings.topics.assessments:
+            return
+        report = config_report(self._settings, self._rules.context)
+        producer = clients.writer(self._settings.kafka)
+        await clients.start(producer, self._settings.kafka)
+        try:
+            message = write.config_message(
+                report, topic=self._settings.topics.assessments, source=self._rules.context.source
+            )
+            await asyncio.gather(*await clients.send(producer, [message]))
+        finally:
+            await clients.stop(producer)
+
+    # --- supervise ---
+
+    def fail(self, error: BaseException) -> None:
+        """End the worker because of an error; the first one is the one that is told."""
+        self._failure = self._failure or error
+        self._stop.set()
+
+    def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    async def _gauges(self, intake: Intake) -> None:
+        """Keep the gauges fresh, and measure how late the event loop is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + GAUGES_EVERY_S
+            await asyncio.sleep(GAUGES_EVERY_S)
+            self.telemetry.loop_lag(max(0.0, loop.time() - due))
+            for number, partition in intake.partitions.items():
+                self.telemetry.in_flight(number, partition.load, partition.load_bytes)
+                self.telemetry.lag(number, intake.lag(number))
+
+    # --- drain ---
+
+    async def _drain(self, intake: Intake, member: GroupMember) -> None:
+        """Hand the partitions over and leave the group within the grace period."""
+        log.info("draining", partitions=sorted(intake.partitions))
+        try:
+            async with asyncio.timeout(self._settings.shutdown.grace_s):
+                await intake.stop()
+                await member.stop()
+        except TimeoutError:
+            log.warning("the grace period is over: what is in work will be worked again by the next owner")
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def plan(settings: Settings) -> Plan:
+    """Return which keyframes are asked for, and the limits."""
+    return Plan(
+        interval_s=settings.sampling.interval_s,
+        max_keyframes=settings.sampling.max_keyframes,
+        max_pixels=settings.jail.max_pixels,
+        max_streams=settings.jail.max_streams,
+        max_bytes=settings.fetch.max_bytes,
+    )
+
+
+def config_report(settings: Settings, context: Context) -> ConfigReport:
+    """Return what a worker decides with."""
+    return ConfigReport(
+        worker=settings.kafka.instance_id or socket.gethostname(),
+        version=__version__,
+        at=now(),
+        model=context.model,
+        policy=context.policy,
+        lists=context.lists,
+        limits={
+            "sampling.interval_s": settings.sampling.interval_s,
+            "sampling.max_keyframes": settings.sampling.max_keyframes,
+            "fetch.max_bytes": settings.fetch.max_bytes,
+            "kafka.max_message_bytes": settings.kafka.max_message_bytes,
+            "jail.deadline_s": settings.jail.deadline_s,
+            "jail.max_pixels": settings.jail.max_pixels,
+        },
+        jail="process",
+    )

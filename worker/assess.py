@@ -1,0 +1,208 @@
+"""One segment through fetch, decoder, matching and scoring to an Assessment: the file to read first.
+
+The order matters. A repeat is told by its digest before anything is decoded. Matching comes before scoring: a frame
+that a ``block`` list matched never reaches the classifier; ``review`` and ``allow`` matches are scored all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from worker.errors import SegmentError
+from worker.records import Ask, Assessment, Failure, Look, Media, Reference
+from worker.streams.identity import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from worker.records import FrameScore, Initialisation, Match, Picture, Sample, Segment, View
+    from worker.streams.state import StreamState
+
+INIT_MAX_BYTES = 256 * 1024
+OFF_LOOP_BYTES = 1024 * 1024
+"""A digest of more than this is taken in a thread: below, the way there costs more than the digest."""
+
+
+class Source(Protocol):
+    """Where claim checks are redeemed (``worker.fetch``)."""
+
+    async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
+        """Return the bytes, checked, or raise SegmentError or Held."""
+
+    async def fetch_init(self, reference: Reference) -> bytes:
+        """Return an initialisation segment, perhaps from memory."""
+
+
+class Decoder(Protocol):
+    """What turns bytes into keyframes (``worker.jail``)."""
+
+    async def sample(self, media: Media, ask: Ask) -> Sample:
+        """Return what is in the segment, or raise SegmentError."""
+
+
+class Known(Protocol):
+    """What knows known material (``worker.matching``)."""
+
+    def match(self, pdq: bytes) -> tuple[Match, ...]:
+        """Return the list entries within their radius, nearest first."""
+
+
+class Classifier(Protocol):
+    """What scores pictures (``worker.scoring``)."""
+
+    @property
+    def view(self) -> View:
+        """Size and fit of the pictures it wants."""
+
+    async def score(self, pictures: Sequence[Picture]) -> tuple[FrameScore, ...]:
+        """Return each picture's scores, or raise SegmentError."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Which keyframes are asked for, and the limits."""
+
+    interval_s: float
+    max_keyframes: int
+    max_pixels: int
+    max_streams: int
+    max_bytes: int
+
+
+class Assessor:
+    """Joins the stations. Knows no stream and keeps nothing between segments."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        decoder: Decoder,
+        known: Known,
+        classifier: Classifier | None,
+        plan: Plan,
+        on_stage: Callable[[str, float], None],
+    ) -> None:
+        """``on_stage`` is told each stage's name and its seconds."""
+        self._source = source
+        self._decoder = decoder
+        self._known = known
+        self._classifier = classifier
+        self._plan = plan
+        self._on_stage = on_stage
+
+    async def assess(
+        self, segment: Segment, state: StreamState, initialisation: bytes | None, received_at: datetime
+    ) -> Assessment:
+        """Return what became of the segment: every SegmentError is an outcome. Raises Held when it has to wait.
+
+        ``initialisation`` is the one from the stream's last init event.
+        """
+        so_far = Assessment(segment=segment, outcome="assessed", why=None, standing="fresh", received_at=received_at)
+        try:
+            with self._stage("fetch"):
+                media = await self._media(segment, initialisation)
+            so_far = replace(so_far, sha256=media.sha256, standing=standing(state, segment, media.sha256))
+            if so_far.standing == "repeat":
+                return replace(so_far, outcome="skipped", why="repeat")
+            return await self._looked_at(so_far, media)
+        except SegmentError as error:
+            return replace(so_far, outcome="dead_lettered", why=error.error, failure=failure(error))
+
+    async def initialisation(self, event: Initialisation) -> bytes:
+        """Return the bytes that an init event brings. Raises SegmentError or Held."""
+        if isinstance(event.payload, Reference):
+            return await self._source.fetch(event.payload, max_bytes=INIT_MAX_BYTES)
+        return event.payload
+
+    async def _media(self, segment: Segment, initialisation: bytes | None) -> Media:
+        data = segment.payload
+        if isinstance(data, Reference):
+            data = await self._source.fetch(data, max_bytes=self._plan.max_bytes)
+        if segment.init is not None:
+            initialisation = await self._source.fetch_init(segment.init)
+        init = initialisation if segment.content_type == "video/iso.segment" else None
+        return Media(data=data, init=init, sha256=await _digest(data))
+
+    async def _looked_at(self, so_far: Assessment, media: Media) -> Assessment:
+        with self._stage("decode"):
+            sample = await self._decoder.sample(media, self._ask(so_far.segment))
+        self._tell_costs(sample)
+        measured = replace(
+            so_far,
+            start_s=sample.start_s,
+            wrap_s=sample.wrap_s,
+            duration_s=sample.duration_s,
+            keyframes_seen=sample.keyframes_seen,
+        )
+        if not sample.frames:
+            return replace(measured, outcome="skipped", why="no_keyframe" if sample.codec else "no_video")
+        looks = await self._score(sample, self._match(sample))
+        return replace(measured, why=_why(so_far, sample), looks=looks)
+
+    def _ask(self, segment: Segment) -> Ask:
+        plan = self._plan
+        return Ask(
+            content_type=segment.content_type,
+            interval_s=plan.interval_s,
+            max_keyframes=plan.max_keyframes,
+            view=self._classifier.view if self._classifier else None,
+            max_pixels=plan.max_pixels,
+            max_streams=plan.max_streams,
+        )
+
+    def _match(self, sample: Sample) -> list[tuple[Match, ...]]:
+        with self._stage("match"):
+            return [self._known.match(f.hash.pdq) if f.hash.pdq is not None else () for f in sample.frames]
+
+    async def _score(self, sample: Sample, matches: list[tuple[Match, ...]]) -> tuple[Look, ...]:
+        to_score = {
+            index: frame.picture
+            for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
+            if frame.picture is not None and not any(match.list_kind == "block" for match in found)
+        }
+        scores: dict[int, FrameScore] = {}
+        if self._classifier is not None and to_score:
+            with self._stage("score"):
+                answers = await self._classifier.score(list(to_score.values()))
+            scores = dict(zip(to_score, answers, strict=True))
+        return tuple(
+            Look(offset_s=frame.offset_s, hash=frame.hash, matches=found, scores=scores.get(index))
+            for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
+        )
+
+    def _tell_costs(self, sample: Sample) -> None:
+        costs = sample.costs
+        for stage, seconds in (("open", costs.open_s), ("hash", costs.hash_s), ("resize", costs.resize_s)):
+            self._on_stage(stage, seconds)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._on_stage(name, time.perf_counter() - started)
+
+
+def failure(error: SegmentError) -> Failure:
+    """Return an error as the record that a dead letter is made from."""
+    return Failure(stage=error.stage, error=error.error, reason=error.reason, attempts=error.attempts)
+
+
+async def _digest(data: bytes) -> str:
+    if len(data) > OFF_LOOP_BYTES:
+        return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _why(so_far: Assessment, sample: Sample) -> str | None:
+    if so_far.standing != "fresh":
+        return so_far.standing
+    return "partial" if sample.damaged else None

@@ -1,0 +1,140 @@
+"""Redeems claim checks: the tries, the limits and the digest are here, the stores' ways are the services'."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from worker.errors import Held, SegmentError, UsageError
+from worker.fetch.files import open_files
+from worker.fetch.inits import Inits
+from worker.fetch.places import scheme_of
+from worker.fetch.roots import UNSERVED, allowed_roots
+from worker.fetch.services import AwayError, failed, shown
+from worker.fetch.stores import open_stores
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from worker.fetch.services import Opener, Service
+    from worker.records import Reference
+    from worker.settings.tree import Fetch
+
+INIT_MAX_BYTES = 256 * 1024
+OFF_LOOP_BYTES = 1024 * 1024
+"""A digest of more than this is taken in a thread."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+
+OPENERS: Mapping[str, Opener] = MappingProxyType(
+    {"file": open_files, "s3": open_stores, "gs": open_stores, "az": open_stores}
+)
+"""Each scheme and what makes its service. A new scheme is a new row."""
+
+
+class Fetcher:
+    """Fetches what references name, from below ``fetch.roots`` only."""
+
+    def __init__(
+        self,
+        settings: Fetch,
+        *,
+        openers: Mapping[str, Opener] = OPENERS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Check the roots and open their services; nothing is connected yet.
+
+        Raises:
+            UsageError: Mistakes in the roots, all at once, one a line.
+        """
+        mistakes: list[str] = []
+        roots = allowed_roots(settings.roots, openers.keys(), mistakes)
+        self._services: dict[str, Service] = {}
+        for scheme, opener in openers.items():
+            its_roots = [root for root in roots if root.place.scheme == scheme]
+            if its_roots:
+                self._services[scheme] = opener(its_roots, settings, mistakes)
+        if mistakes:
+            self.close_services()
+            raise UsageError("\n".join(mistakes))
+        self._settings = settings
+        self._sleep = sleep
+        self._inits = Inits(self._fetch_init, monotonic)
+
+    async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
+        """Return what a reference names, checked against its size, digest, etag and version.
+
+        A reference's size and digest are of the bytes that it names: of its byte range, if it has one.
+
+        Raises:
+            SegmentError: It can never succeed: ``outside_roots``, ``not_found``, ``refused``, ``bad_digest``,
+                ``bad_size``, ``too_large``. The reason names the URI without user, password, query and fragment.
+            Held: The store is away after all tries, or refuses our credentials: nothing is wrong with the segment.
+        """
+        service = self._service(reference)
+        if (reference.size_bytes or 0) > max_bytes:
+            raise failed("too_large", reference, f"{reference.size_bytes} bytes; at most {max_bytes} are fetched")
+        data = await self._tried(service, reference, max_bytes)
+        if reference.sha256 is not None and not hmac.compare_digest(await _digest(data), reference.sha256.lower()):
+            raise failed("bad_digest", reference, "its bytes have another SHA-256 than the reference says")
+        return data
+
+    async def fetch_init(self, reference: Reference) -> bytes:
+        """Return an initialisation segment of at most 256 KiB, perhaps from memory.
+
+        One that a digest, etag or version pins is kept until 63 others have been used since; one without serves for
+        30 s before it is fetched anew.
+
+        Raises:
+            SegmentError, Held: As of ``fetch``.
+        """
+        return await self._inits.get(reference)
+
+    def close(self) -> None:
+        """Stop what is being fetched for memory, and let the services go."""
+        self._inits.close()
+        self.close_services()
+
+    def close_services(self) -> None:
+        """Let the services' threads and connections go."""
+        for service in self._services.values():
+            service.close()
+
+    async def _fetch_init(self, reference: Reference) -> bytes:
+        return await self.fetch(reference, max_bytes=INIT_MAX_BYTES)
+
+    def _service(self, reference: Reference) -> Service:
+        scheme = scheme_of(reference.uri)
+        if scheme is None:
+            raise failed("outside_roots", reference, "it is no URI with a scheme")
+        if scheme not in self._services:
+            raise failed("outside_roots", reference, UNSERVED.get(scheme, "no root of this scheme is in fetch.roots"))
+        return self._services[scheme]
+
+    async def _tried(self, service: Service, reference: Reference, max_bytes: int) -> bytes:
+        why = ""
+        for attempt in range(1, self._settings.attempts + 1):
+            if attempt > 1:
+                await self._sleep(min(FIRST_PAUSE_S * 2 ** (attempt - 2), LONGEST_PAUSE_S))
+            try:
+                async with asyncio.timeout(self._settings.timeout_s):
+                    return await service.read(reference, max_bytes)
+            except SegmentError as error:
+                error.attempts = attempt
+                raise
+            except TimeoutError:
+                why = f"it took longer than {self._settings.timeout_s:g} s"
+            except AwayError as error:
+                why = str(error)
+        raise Held(f"{shown(reference)}: {why} (tried {self._settings.attempts} times)")
+
+
+async def _digest(data: bytes) -> str:
+    if len(data) > OFF_LOOP_BYTES:
+        return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,77 @@
+"""What a service of a scheme promises to the fetcher, and what all of them check alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from worker.errors import SegmentError
+from worker.uris import public_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.fetch.roots import AllowedRoot
+    from worker.records import Reference
+    from worker.settings.tree import Fetch
+
+LONGEST_SHOWN = 200
+
+
+class AwayError(Exception):
+    """This try failed for a reason that may pass. Its text is for people and holds no URL and no credential."""
+
+
+class Service(Protocol):
+    """Serves the references of one scheme. One ``read`` is one try; the fetcher has the clock and the patience."""
+
+    async def read(self, reference: Reference, max_bytes: int) -> bytes:
+        """Return the bytes that the reference names, of the size that it names, at most ``max_bytes``.
+
+        Raises:
+            SegmentError: It can never succeed: outside the roots, not there, too large, of another size or etag.
+            Held: The store doesn't let us in.
+            AwayError: It may succeed later.
+        """
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+
+
+class Opener(Protocol):
+    """What makes a scheme's service for all of its roots."""
+
+    def __call__(self, roots: Sequence[AllowedRoot], settings: Fetch, mistakes: list[str]) -> Service:
+        """Return the service, after adding a line to ``mistakes`` for everything wrong with a root's options."""
+
+
+def shown(reference: Reference) -> str:
+    """Return a reference's URI as people may see it, on one line and of bounded length."""
+    uri = public_uri(reference.uri)
+    uri = uri if len(uri) <= LONGEST_SHOWN else uri[:LONGEST_SHOWN] + "…"
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in uri)
+
+
+def failed(error: str, reference: Reference, why: str) -> SegmentError:
+    """Return the error that dead-letters a reference's segment."""
+    return SegmentError("fetch", error, f"{shown(reference)}: {why}")
+
+
+def claimed(reference: Reference, object_bytes: int, max_bytes: int) -> tuple[int, int]:
+    """Return the first byte and the number of bytes to read of an object that is ``object_bytes`` large.
+
+    A reference's size and digest are of what it names: with a byte range, of the range.
+
+    Raises:
+        SegmentError: ``bad_size`` or ``too_large``.
+    """
+    first, count = 0, object_bytes
+    if reference.byterange is not None:
+        first, last = reference.byterange
+        count = last - first + 1
+        if not 0 <= first <= last < object_bytes:
+            raise failed("bad_size", reference, f"bytes {first}-{last} of an object of {object_bytes} bytes")
+    if count > max_bytes:
+        raise failed("too_large", reference, f"{count} bytes; at most {max_bytes} are fetched")
+    if reference.size_bytes not in (None, count):
+        raise failed("bad_size", reference, f"{count} bytes; the reference says {reference.size_bytes}")
+    return first, count

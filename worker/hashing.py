@@ -1,0 +1,132 @@
+"""Frame to PDQ and quality.
+
+PDQ is Meta's perceptual image hash: 256 signs of a picture's low frequencies. The algorithm and its constants are those
+of facebook/ThreatExchange, ``pdq/cpp/hashing/pdqhashing.cpp`` and ``pdq/cpp/downscaling/downscaling.cpp`` (and the paper
+``pdqhash-2017-10-09.pdf`` there): two passes of a box filter over the full picture, one sample from each cell of a 64x64
+grid, a 16x16 corner of its DCT, and a bit for each coefficient above the median.
+
+Filter and sampling are linear, so both are folded into one banded matrix for each side of the picture: each of the 64 samples
+is a weighted mean of the few rows (then columns) that it sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.records import FrameHash
+
+GRID = 64
+"""Samples along each side of the reduced picture."""
+DCT_SIZE = 16
+"""Frequencies kept along each side; the constant one is left out."""
+MIN_SIDE = 5
+"""Pixels; ThreatExchange gives smaller pictures the quality 0."""
+MIN_QUALITY = 50
+"""Below it a hash says nothing: ThreatExchange advises to discard it."""
+LIMITED_GAIN = 255 / 219
+"""From limited-range luma (16 to 235) to the full range that PDQ's quality is defined on."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Band:
+    """One sample's row of the matrix: the pixels that it sees, and their weights."""
+
+    first: int
+    last: int
+    """Exclusive."""
+    weights: Floats
+
+
+def pdq(luma: NDArray[np.uint8], *, full_range: bool = True) -> FrameHash:
+    """PDQ and quality of one picture.
+
+    Args:
+        luma: The full luma plane as displayed, shape (height, width), dtype uint8; rows may be strided.
+        full_range: True where luma goes from 0 to 255, False where it goes from 16 to 235, as in most video. The bits
+            don't depend on it; the quality does.
+
+    Returns:
+        32 bytes in ThreatExchange's order (``numpy.packbits`` of ``pdqhash``'s vector as it stands), None where quality is
+        below 50; and the quality, 0 to 100.
+    """
+    if min(luma.shape) < MIN_SIDE:
+        return FrameHash(pdq=None, quality=0)
+    grid = _reduce(luma)
+    quality = _quality(grid if full_range else grid * np.float32(LIMITED_GAIN))
+    return FrameHash(pdq=_bits(grid) if quality >= MIN_QUALITY else None, quality=quality)
+
+
+def hamming(a: bytes, b: bytes) -> int:
+    """How many bits two hashes of the same length differ by.
+
+    Raises:
+        ValueError: The lengths differ.
+    """
+    if len(a) != len(b):
+        raise ValueError("hashes of different lengths can't be compared")
+    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count()
+
+
+def _reduce(luma: NDArray[np.uint8]) -> Floats:
+    """The picture filtered and sampled at 64x64, float32."""
+    height, width = luma.shape
+    rows = np.empty((GRID, width), np.float32)
+    for sample, band in enumerate(_bands(height)):
+        # A band's rows fit the cache; a float copy of the whole plane would go through memory twice.
+        np.dot(band.weights, luma[band.first : band.last].astype(np.float32), out=rows[sample])
+    columns = (rows[:, band.first : band.last] @ band.weights for band in _bands(width))
+    return np.stack(list(columns), axis=1)
+
+
+def _quality(grid: Floats) -> int:
+    """ThreatExchange's quality: the sum of the steps between neighbours, each cut to whole hundredths of the range."""
+    steps = (np.trunc(np.diff(grid, axis=axis) * 100 / 255) for axis in (0, 1))
+    return min(int(sum(np.abs(step).sum() for step in steps)) // 90, 100)
+
+
+def _bits(grid: Floats) -> bytes:
+    """The 256 signs against the median, last frequency first, as 32 bytes."""
+    frequencies = (_DCT @ grid @ _DCT.T).ravel()
+    # ThreatExchange's median (Torben's) of an even count is the lower one.
+    median = np.partition(frequencies, frequencies.size // 2 - 1)[frequencies.size // 2 - 1]
+    return np.packbits(frequencies[::-1] > median).tobytes()
+
+
+def _dct() -> Floats:
+    """Rows 1 to 16 of the 64-point DCT-II, shape (16, 64)."""
+    frequency = np.arange(1, DCT_SIZE + 1)[:, None]
+    position = 2 * np.arange(GRID)[None, :] + 1
+    return (np.sqrt(2 / GRID) * np.cos(np.pi / (2 * GRID) * frequency * position)).astype(np.float32)
+
+
+_DCT = _dct()
+
+
+@lru_cache(maxsize=32)
+def _bands(size: int) -> tuple[_Band, ...]:
+    """The rows of the matrix that filters and samples a side of so many pixels."""
+    return tuple(_band(size, int((sample + 0.5) * size / GRID)) for sample in range(GRID))
+
+
+def _band(size: int, centre: int) -> _Band:
+    """Two passes of the box filter, seen from the pixel that is sampled."""
+    first, last = _window(size, centre)
+    inner = [_window(size, pixel) for pixel in range(first, last)]
+    start, stop = inner[0][0], inner[-1][1]
+    weights = np.zeros(stop - start)
+    for low, high in inner:
+        weights[low - start : high - start] += 1 / ((last - first) * (high - low))
+    return _Band(first=start, last=stop, weights=weights.astype(np.float32))
+
+
+def _window(size: int, centre: int) -> tuple[int, int]:
+    """The pixels that one pass averages around a pixel: first, and one past the last."""
+    full = -(-size // (2 * GRID))
+    ahead = (full + 2) // 2
+    return max(0, centre - (full - ahead)), min(size, centre + ahead)

@@ -1,0 +1,253 @@
+"""The consumer: takes partitions as the group gives them, hands records to their partition, holds back when it is full.
+
+What aiokafka does not do is done here (docs/decisions tell why): a new assignment is paused until its state is restored
+and the position is sought; a listener's exception, which aiokafka would swallow, ends the worker; a partition whose
+release had an unknown outcome is dropped and taken again, after the group has confirmed that it is still ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from worker.errors import PartitionLost
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+    from worker.partition.life import Partition
+    from worker.records import Received
+    from worker.settings.tree import Intake as IntakeSettings
+
+RETAKE_FIRST_S = 0.2
+RETAKE_MOST_S = 10.0
+POLL_S = 0.2
+BATCH = 64
+"""Records of one poll: more would overshoot the limits before anything is paused."""
+
+
+class Member(Protocol):
+    """A member of the consumer group for the segments topic (``worker.kafka.member``)."""
+
+    async def poll(self, timeout_s: float, most: int) -> Mapping[int, Sequence[Received]]:
+        """Return what has come, by partition, in order."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on from an offset. Raises PartitionLost when the partition is no longer ours."""
+
+    def pause(self, partitions: Collection[int]) -> None:
+        """Fetch nothing more of these."""
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """Fetch these again."""
+
+    def owned(self) -> frozenset[int]:
+        """Return the partitions that the group has given us."""
+
+    async def earliest(self, partition: int) -> int:
+        """Return the first offset that there is."""
+
+    async def confirm(self, partition: int) -> None:
+        """Return when the group says that the partition is still ours; else raise PartitionLost."""
+
+    def lag(self, partition: int) -> int | None:
+        """Return how many records the broker has that we have not; None when unknown."""
+
+
+class IntakeObserver(Protocol):
+    """Told of what happens to whole partitions."""
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Note what the group gave us."""
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Note what the group took from us."""
+
+    def lost(self, partition: int, why: str) -> None:
+        """Note that a partition is dropped, to be taken again."""
+
+    def restored(self, partition: int, seconds: float) -> None:
+        """Note that a partition works."""
+
+    def paused(self, partitions: Collection[int]) -> None:
+        """Note which partitions are held back now."""
+
+
+class Intake:
+    """Owns the partitions that the group gives to this process."""
+
+    def __init__(
+        self,
+        *,
+        member: Member,
+        make_partition: Callable[[int], Partition],
+        settings: IntakeSettings,
+        observer: IntakeObserver,
+        fail: Callable[[BaseException], None],
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``fail`` is told of what must end the worker; ``wait`` waits so many seconds before a retry."""
+        self._member = member
+        self._make_partition = make_partition
+        self._settings = settings
+        self._observer = observer
+        self._fail = fail
+        self._wait = wait
+        self._owners: dict[int, asyncio.Task[None]] = {}
+        self._working: dict[int, Partition] = {}
+        self._paused: set[int] = set()
+        self._stopping = False
+        self.polls = 0
+        """Polls so far: progress."""
+
+    # --- the loop ---
+
+    async def run(self) -> None:
+        """Consume until stopped."""
+        while not self._stopping:
+            batches = await self._member.poll(POLL_S, BATCH)
+            self.polls += 1
+            for number, records in batches.items():
+                self._dispatch(number, records)
+            self._hold_back()
+
+    async def stop(self) -> None:
+        """Hand every partition over."""
+        self._stopping = True
+        await self.on_revoked(list(self._owners))
+
+    @property
+    def partitions(self) -> Mapping[int, Partition]:
+        """The partitions that work."""
+        return self._working
+
+    @property
+    def restoring(self) -> frozenset[int]:
+        """Those that are ours and do not work yet."""
+        return frozenset(self._owners) - frozenset(self._working)
+
+    def lag(self, partition: int) -> int | None:
+        """Return how many records wait at the broker."""
+        return self._member.lag(partition)
+
+    def _dispatch(self, number: int, records: Sequence[Received]) -> None:
+        # Records of a partition that is not restored yet are dropped: it will seek and get them again.
+        if (partition := self._working.get(number)) is not None:
+            for record in records:
+                partition.accept(record)
+
+    def _hold_back(self) -> None:
+        """Pause what is full, each partition for itself, and resume it well below its limit (hysteresis)."""
+        full = {n for n, p in self._working.items() if self._fullness(p) >= 1}
+        low = {n for n in self._paused & set(self._working) if self._fullness(self._working[n]) <= self._resume_below}
+        if begin := full - self._paused:
+            self._member.pause(begin)
+        if low:
+            self._member.resume(low)
+        if begin or low:
+            self._paused = (self._paused | begin) - low
+            self._observer.paused(self._paused)
+
+    @property
+    def _resume_below(self) -> float:
+        return self._settings.resume_below
+
+    def _fullness(self, partition: Partition) -> float:
+        """Return the load over its limit; each partition has its equal share, so that a hot one starves no other."""
+        settings, share = self._settings, max(1, len(self._working))
+        return max(
+            partition.load / max(1, settings.max_segments // share),
+            partition.load_bytes / max(1, settings.max_bytes // share),
+            partition.span / settings.window,
+        )
+
+    # --- what the group gives and takes ---
+
+    async def on_assigned(self, partitions: Collection[int]) -> None:
+        """Take partitions; each works once it is restored."""
+        self._observer.assigned(partitions)
+        self._member.pause(partitions)
+        for number in partitions:
+            if number not in self._owners:
+                task = asyncio.create_task(self._own(number), name=f"partition {number}")
+                self._owners[number] = task
+                task.add_done_callback(self._owner_ended)
+
+    async def on_revoked(self, partitions: Collection[int]) -> None:
+        """Hand partitions over; returns within the drain's bound."""
+        self._observer.revoked(partitions)
+        await asyncio.gather(*(self._give_up(number) for number in partitions))
+
+    def on_out_of_range(self, partitions: Collection[int]) -> None:
+        """Take partitions again whose position the log does not have (retention was quicker)."""
+        for number in partitions:
+            if (partition := self._working.get(number)) is not None:
+                partition.lose(PartitionLost("the position is out of the log's range"))
+
+    async def _give_up(self, number: int) -> None:
+        owner = self._owners.pop(number, None)
+        partition = self._working.pop(number, None)
+        self._paused.discard(number)
+        if partition is not None:
+            try:
+                await partition.hand_over()
+            except PartitionLost as lost:
+                self._observer.lost(number, str(lost))
+        if owner is not None:
+            owner.cancel()
+            await asyncio.wait({owner})
+
+    async def _own(self, number: int) -> None:
+        """Take a partition and run it; after an unknown outcome take it again, as long as the group says it is ours."""
+        backoff_s = RETAKE_FIRST_S
+        while True:
+            partition = self._make_partition(number)
+            try:
+                await self._take(number, partition)
+                backoff_s = RETAKE_FIRST_S
+                await partition.run()
+            except PartitionLost as lost:
+                self._observer.lost(number, str(lost))
+                await self._set_aside(number, partition)
+            except BaseException:
+                await self._set_aside(number, partition)
+                raise
+            else:
+                return
+            await self._still_ours(number, backoff_s)
+            backoff_s = min(RETAKE_MOST_S, backoff_s * 2)
+
+    async def _take(self, number: int, partition: Partition) -> None:
+        started = asyncio.get_running_loop().time()
+        offset = await partition.take(lambda: self._member.earliest(number))
+        self._member.seek(number, offset)
+        self._working[number] = partition
+        self._paused.discard(number)
+        self._member.resume([number])
+        self._observer.restored(number, asyncio.get_running_loop().time() - started)
+
+    async def _set_aside(self, number: int, partition: Partition) -> None:
+        self._working.pop(number, None)
+        if number in self._member.owned():
+            self._member.pause([number])
+        await partition.drop()
+
+    async def _still_ours(self, number: int, backoff_s: float) -> None:
+        """Wait until the group confirms the partition.
+
+        Fencing first would take the partition back from whoever has it now: a worker that was stopped for a while and
+        goes on does not know yet that it has lost it.
+        """
+        while True:
+            await self._wait(backoff_s)
+            try:
+                await self._member.confirm(number)
+            except PartitionLost as lost:
+                self._observer.lost(number, str(lost))
+                backoff_s = min(RETAKE_MOST_S, backoff_s * 2)
+            else:
+                return
+
+    def _owner_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)

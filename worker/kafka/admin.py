@@ -1,0 +1,84 @@
+"""Asks the broker about topics, and makes them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from worker.errors import Stopped
+from worker.topics import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable
+
+    from worker.settings.tree import Kafka
+
+ASK_S = 30.0
+
+
+@asynccontextmanager
+async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, client_id="framewatch-admin")
+    try:
+        async with asyncio.timeout(ASK_S):
+            await client.start()
+            yield client
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Stopped(f"Kafka at {kafka.bootstrap_servers}: {type(error).__name__}") from error
+    finally:
+        await client.close()
+
+
+async def describe(kafka: Kafka, names: Collection[str]) -> dict[str, Topic]:
+    """Return those of the named topics that exist. A broker that tells no configuration gives an empty one.
+
+    Raises:
+        Stopped: The broker could not be asked.
+    """
+    async with _admin(kafka) as client:
+        there = {t["topic"]: t for t in await client.describe_topics(list(names)) if t["error_code"] == 0}
+        configs = await _configs(client, there)
+    return {
+        name: Topic(name=name, partitions=len(topic["partitions"]), config=configs.get(name, {}))
+        for name, topic in there.items()
+    }
+
+
+async def _configs(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    try:
+        responses = await client.describe_configs(resources)
+    except KafkaError:
+        return {}  # not supported or not allowed: what can't be told is not checked
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for response in responses
+        for code, _, _, name, entries in response.resources
+        if code == 0
+    }
+
+
+async def create(kafka: Kafka, topics: Iterable[Topic], *, replication: int) -> dict[str, str]:
+    """Make topics; return by name what became of each: ``created``, ``exists``, or the broker's word for why not.
+
+    Raises:
+        Stopped: The broker could not be asked.
+    """
+    wanted = [NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.config)) for t in topics]
+    async with _admin(kafka) as client:
+        response: Any = await client.create_topics(wanted)
+    return {name: _became(code) for name, code, *_ in response.topic_errors}
+
+
+def _became(code: int) -> str:
+    if code == 0:
+        return "created"
+    error = for_code(code)
+    return "exists" if error is TopicAlreadyExistsError else error.__name__

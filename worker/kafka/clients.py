@@ -1,0 +1,129 @@
+"""Clients with every setting that aiokafka's defaults get wrong for this job."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+
+from worker.errors import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from worker.records import Message
+    from worker.settings.tree import Kafka
+
+TRANSACTION_TIMEOUT_MS = 10_000
+"""A release is open for some 5 ms; a kill inside it holds read_committed readers for at most so long."""
+RECORD_OVERHEAD_BYTES = 64 * 1024
+"""Room for a record's key, headers and framing above ``max_message_bytes``."""
+STOP_S = 5.0
+"""How long closing a client may take; aiokafka waits for a broker that is gone for ever."""
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _common(kafka: Kafka) -> dict[str, Any]:
+    # A request must outlive a rebalance, since JoinGroup waits for the slowest member.
+    return {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "client_id": kafka.instance_id or "framewatch",
+        "request_timeout_ms": _ms(kafka.rebalance_timeout_s + 5),
+        "metadata_max_age_ms": 60_000,
+        "retry_backoff_ms": 100,
+    }
+
+
+def _reader(kafka: Kafka, **more: Any) -> AIOKafkaConsumer:
+    largest = kafka.max_message_bytes + RECORD_OVERHEAD_BYTES
+    return AIOKafkaConsumer(
+        **_common(kafka),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=largest,
+        fetch_max_bytes=max(largest, 32 * 1024 * 1024),
+        fetch_max_wait_ms=100,
+        **more,
+    )
+
+
+def member(kafka: Kafka) -> AIOKafkaConsumer:
+    """Return a consumer that is to join the group; it has subscribed to nothing yet.
+
+    RangePartitionAssignor keeps equal partition numbers of two topics together. Offsets are ours: auto-commit off, and
+    ``none`` instead of a reset that would jump silently over what retention deleted.
+    """
+    return _reader(
+        kafka,
+        group_id=kafka.group_id,
+        group_instance_id=kafka.instance_id or None,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        session_timeout_ms=_ms(kafka.session_timeout_s),
+        heartbeat_interval_ms=min(3000, _ms(kafka.session_timeout_s / 3)),
+        rebalance_timeout_ms=_ms(kafka.rebalance_timeout_s),
+        max_poll_interval_ms=_ms(max(kafka.rebalance_timeout_s * 5, 300)),
+    )
+
+
+def reader(kafka: Kafka) -> AIOKafkaConsumer:
+    """Return a read_committed consumer outside of any group, for topics that are read by assignment."""
+    return _reader(kafka, group_id=None)
+
+
+def writer(kafka: Kafka, *, transactional_id: str | None = None) -> AIOKafkaProducer:
+    """Return an idempotent producer; with an id, a transactional one.
+
+    An idempotent producer never gives a batch up by itself: callers put a deadline around each send.
+    """
+    return AIOKafkaProducer(
+        **_common(kafka),
+        enable_idempotence=True,
+        acks="all",
+        max_request_size=kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        compression_type=None,
+        linger_ms=0,
+    )
+
+
+async def send(producer: AIOKafkaProducer, messages: Iterable[Message]) -> list[asyncio.Future[Any]]:
+    """Hand messages to a producer in order; the futures are done when the broker has them."""
+    return [
+        await producer.send(
+            message.topic,
+            message.value,
+            key=message.key,
+            partition=message.partition,
+            headers=list(message.headers),
+        )
+        for message in messages
+    ]
+
+
+async def start(client: AIOKafkaConsumer | AIOKafkaProducer, kafka: Kafka) -> None:
+    """Start a client or end with one line that names the broker; a client that failed is closed."""
+    try:
+        async with asyncio.timeout(30):
+            await client.start()
+    except (KafkaError, OSError, TimeoutError) as error:
+        await stop(client)
+        raise Stopped(f"no Kafka broker at {kafka.bootstrap_servers}: {type(error).__name__}") from error
+
+
+async def stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
+    """Close a client within a bound, whatever the broker does; False when it had to be cut off."""
+    closing = asyncio.ensure_future(client.stop())
+    done, _ = await asyncio.wait({closing}, timeout=STOP_S)
+    if done:
+        return closing.exception() is None
+    closing.cancel()
+    await asyncio.wait({closing}, timeout=STOP_S)
+    return False

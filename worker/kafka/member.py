@@ -1,0 +1,163 @@
+"""A member of the consumer group: aiokafka's consumer behind the few words that intake speaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+from worker.errors import PartitionLost, Stopped
+from worker.kafka import clients
+from worker.records import Position, Received
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+    from worker.settings.tree import Kafka
+
+
+class Listener(Protocol):
+    """Who is told of what the group gives and takes (``worker.intake``)."""
+
+    async def on_assigned(self, partitions: Collection[int]) -> None:
+        """Take partitions."""
+
+    async def on_revoked(self, partitions: Collection[int]) -> None:
+        """Hand partitions over, within a bound."""
+
+    def on_out_of_range(self, partitions: Collection[int]) -> None:
+        """Learn that the log does not have these partitions' positions."""
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    """Passes rebalances on; a failure, which aiokafka would only log, goes to ``fail``."""
+
+    def __init__(self, listener: Listener, fail: Callable[[BaseException], None]) -> None:
+        self._listener = listener
+        self._fail = fail
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        await self._tell(self._listener.on_revoked, revoked)
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        await self._tell(self._listener.on_assigned, assigned)
+
+    async def _tell(
+        self, tell: Callable[[Collection[int]], Awaitable[None]], partitions: Collection[TopicPartition]
+    ) -> None:
+        try:
+            await tell([tp.partition for tp in partitions])
+        except Exception as error:  # noqa: BLE001 - aiokafka would swallow it: it goes to the supervisor instead
+            self._fail(error)
+
+
+class GroupMember:
+    """One consumer on the segments topic."""
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        topic: str,
+        *,
+        consumer: AIOKafkaConsumer,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        """``consumer`` is ``clients.member(kafka)``, not started; ``fail`` is told of what must end the worker."""
+        self._kafka = kafka
+        self._topic = topic
+        self._consumer = consumer
+        self._listener: Listener | None = None
+        self._fail = fail
+        self._positions: dict[int, int] = {}
+
+    async def start(self, listener: Listener) -> None:
+        """Join the group and tell ``listener`` what it gives and takes. Raises Stopped when there is no broker."""
+        self._listener = listener
+        self._consumer.subscribe([self._topic], listener=_Rebalances(listener, self._fail))
+        await clients.start(self._consumer, self._kafka)
+
+    async def stop(self) -> None:
+        """Leave the group, within a bound."""
+        await clients.stop(self._consumer)
+
+    async def poll(self, timeout_s: float, most: int) -> Mapping[int, Sequence[Received]]:
+        """Return what has come; a position that is not set yet, or that retention overtook, is sought by intake."""
+        try:
+            # A timeout of its own: cancelling getmany leaks a counter and disables max_poll_interval.
+            batches = await self._consumer.getmany(timeout_ms=round(timeout_s * 1000), max_records=most)
+        except NoOffsetForPartitionError:
+            return {}  # a fresh group: the partition is being taken and will seek
+        except OffsetOutOfRangeError as error:
+            if self._listener is not None:
+                self._listener.on_out_of_range([tp.partition for tp in error.args[0]])
+            return {}
+        except KafkaError as error:
+            raise Stopped(f"consuming {self._topic}: {type(error).__name__}") from error
+        for tp, records in batches.items():
+            self._positions[tp.partition] = records[-1].offset + 1
+        return {tp.partition: [_received(record) for record in records] for tp, records in batches.items()}
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on from ``offset``."""
+        try:
+            self._consumer.seek(self._tp(partition), offset)
+        except IllegalStateError as error:
+            raise PartitionLost("no longer assigned") from error
+        self._positions[partition] = offset
+
+    def pause(self, partitions: Collection[int]) -> None:
+        """Fetch nothing more of these that are still ours."""
+        self._consumer.pause(*(self._tp(n) for n in set(partitions) & self.owned()))
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """Fetch these again, as far as they are still ours."""
+        self._consumer.resume(*(self._tp(n) for n in set(partitions) & self.owned()))
+
+    def owned(self) -> frozenset[int]:
+        """Return the partitions of the present assignment."""
+        return frozenset(tp.partition for tp in self._consumer.assignment())
+
+    async def earliest(self, partition: int) -> int:
+        """Return the first offset in the log."""
+        try:
+            offsets = await self._consumer.beginning_offsets([self._tp(partition)])
+        except KafkaError as error:
+            raise PartitionLost(f"asking for the first offset: {type(error).__name__}") from error
+        return int(offsets[self._tp(partition)])
+
+    async def confirm(self, partition: int) -> None:
+        """Commit the committed offset again under our generation: the coordinator refuses a member that is out."""
+        tp = self._tp(partition)
+        try:
+            committed = await self._consumer.committed(tp)
+            if committed is not None:
+                await self._consumer.commit({tp: committed})
+        except (CommitFailedError, IllegalStateError, KafkaError) as error:
+            raise PartitionLost(f"asking the group: {type(error).__name__}") from error
+
+    def lag(self, partition: int) -> int | None:
+        """Return the broker's end, as of the last fetch, less our position."""
+        tp = self._tp(partition)
+        if tp not in self._consumer.assignment() or partition not in self._positions:
+            return None
+        end = self._consumer.highwater(tp)
+        return None if end is None else max(0, end - self._positions[partition])
+
+    def _tp(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition)
+
+
+def _received(record: ConsumerRecord) -> Received:
+    position = Position(
+        topic=record.topic, partition=record.partition, offset=record.offset, timestamp_ms=record.timestamp
+    )
+    return Received(position=position, key=record.key, value=record.value, headers=tuple(record.headers))

@@ -1,0 +1,129 @@
+"""One partition's way out: a transactional producer of its own, or acknowledged sends for brokers without transactions.
+
+aiokafka has no KIP-447: a transaction's offsets are fenced by the producer's epoch alone. So each partition has its own
+transactional id, starting its producer fences the former owner, and only then is anything read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalOperation, KafkaError
+
+from worker.errors import PartitionLost
+from worker.kafka import clients
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+    from worker.records import Message
+    from worker.settings.tree import Kafka, Topics
+
+
+@asynccontextmanager
+async def _lost_after(seconds: float, doing: str) -> AsyncIterator[None]:
+    """Turn every error whose outcome is unknown, a passed deadline included, into ``PartitionLost``."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (KafkaError, IllegalOperation, OSError, TimeoutError) as error:
+        # aiokafka's texts may hold keys; the class says what happened.
+        raise PartitionLost(f"{doing}: {type(error).__name__}") from error
+
+
+class _PartitionOutlet:
+    """What both kinds share: the partition, its member of the group, its state records."""
+
+    def __init__(self, kafka: Kafka, topics: Topics, partition: int, member: AIOKafkaConsumer) -> None:
+        """``member`` is the consumer that the group gave the partition to."""
+        self._kafka = kafka
+        self._member = member
+        self._segments = TopicPartition(topics.segments, partition)
+        self._risk = TopicPartition(topics.risk, partition)
+        self._producer: AIOKafkaProducer | None = None
+
+    @property
+    def _open_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise PartitionLost("released before it was opened")
+        return self._producer
+
+    async def _open(self, transactional_id: str | None) -> int | None:
+        async with _lost_after(self._kafka.send_deadline_s, "taking the partition"):
+            self._producer = clients.writer(self._kafka, transactional_id=transactional_id)
+            await self._producer.start()
+            committed: int | None = await self._member.committed(self._segments)
+        return committed
+
+    async def changelog(self) -> AsyncIterator[tuple[bytes, bytes | None]]:
+        """Yield the state records up to the end, oldest first."""
+        reader = clients.reader(self._kafka)
+        try:
+            async with _lost_after(self._kafka.send_deadline_s, "starting to restore"):
+                await reader.start()
+                reader.assign([self._risk])
+                await reader.seek_to_beginning(self._risk)
+                end = (await reader.end_offsets([self._risk]))[self._risk]
+            async for key, value in self._read_to(reader, end):
+                yield key, value
+        finally:
+            await clients.stop(reader)
+
+    async def _read_to(self, reader: AIOKafkaConsumer, end: int) -> AsyncIterator[tuple[bytes, bytes | None]]:
+        # Markers of transactions take offsets too: the position tells the end, not the last record.
+        while await reader.position(self._risk) < end:
+            async with _lost_after(self._kafka.send_deadline_s, "restoring"):
+                batches = await reader.getmany(self._risk, timeout_ms=500, max_records=2000)
+            for record in batches.get(self._risk, []):
+                if record.key is not None:
+                    yield record.key, record.value
+
+    async def close(self) -> None:
+        """Close the producer within a bound."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await clients.stop(producer)
+
+
+class TransactionalOutlet(_PartitionOutlet):
+    """Exactly once: results, state and offset in one transaction."""
+
+    async def open(self) -> int | None:
+        """Fence by starting the partition's transactional producer, then read the committed offset."""
+        segments = self._segments
+        return await self._open(f"{self._kafka.group_id}-{segments.topic}-{segments.partition}")
+
+    async def release(self, messages: Sequence[Message], next_offset: int) -> None:
+        """Commit one transaction; nothing was computed in it, so it is open for milliseconds."""
+        producer = self._open_producer
+        async with _lost_after(self._kafka.send_deadline_s, "releasing"):
+            await producer.begin_transaction()
+            sent = await clients.send(producer, messages)
+            await producer.send_offsets_to_transaction({self._segments: next_offset}, self._kafka.group_id)
+            await producer.commit_transaction()
+            await asyncio.gather(*sent)
+
+
+class AcknowledgedOutlet(_PartitionOutlet):
+    """At least once: incidents first and acknowledged, then the rest, then the offset; a crash can repeat them."""
+
+    async def open(self) -> int | None:
+        """Start an idempotent producer, then read the committed offset."""
+        return await self._open(None)
+
+    async def release(self, messages: Sequence[Message], next_offset: int) -> None:
+        """Send topic by topic in the order of the messages, each acknowledged before the next; commit last."""
+        producer = self._open_producer
+        by_topic: defaultdict[str, list[Message]] = defaultdict(list)
+        for message in messages:
+            by_topic[message.topic].append(message)
+        async with _lost_after(self._kafka.send_deadline_s, "releasing"):
+            for of_topic in by_topic.values():
+                await asyncio.gather(*await clients.send(producer, of_topic))
+            await self._member.commit({self._segments: next_offset})

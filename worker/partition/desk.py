@@ -1,0 +1,60 @@
+"""Where an event becomes its conclusion: reads it, has it assessed, decides. Knows the kinds of events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker import conclude
+from worker.assess import failure
+from worker.conclude import Conclusion
+from worker.errors import SegmentError
+from worker.records import Initialisation, Segment
+from worker.wire import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from worker.assess import Assessor
+    from worker.conclude import Rules
+    from worker.partition.memory import Memory
+    from worker.records import Event, Received
+
+
+class Desk:
+    """Shared by all partitions of a worker; keeps nothing between events."""
+
+    def __init__(self, assessor: Assessor, rules: Rules, now: Callable[[], datetime]) -> None:
+        """``now`` gives the wall clock, in UTC."""
+        self._assessor = assessor
+        self._rules = rules
+        self._now = now
+
+    def read(self, received: Received) -> Event:
+        """Return the event in a record. Raises SegmentError."""
+        return read.read(received, max_message_bytes=self._rules.max_message_bytes)
+
+    def refuse(self, received: Received, error: SegmentError) -> Conclusion:
+        """Return the dead letter of an event that can't be worked."""
+        return conclude.refused(received, failure(error), self._now(), self._rules)
+
+    async def work(self, event: Event, received: Received, memory: Memory, received_at: datetime) -> Conclusion:
+        """Return what an event leads to. Raises Held when it has to wait.
+
+        Its lane is the only writer of its stream's state: what was read before the assessment still holds after it.
+        """
+        state = memory.state(event.stream_id)
+        if isinstance(event, Segment):
+            init = memory.initialisation(event.stream_id)
+            assessment = await self._assessor.assess(event, state, init, received_at)
+            return conclude.segment(state, assessment, received, self._now(), self._rules)
+        if isinstance(event, Initialisation):
+            return await self._initialise(event, received)
+        return conclude.end(state, event, self._now(), self._rules)
+
+    async def _initialise(self, event: Initialisation, received: Received) -> Conclusion:
+        try:
+            data = await self._assessor.initialisation(event)
+        except SegmentError as error:
+            return self.refuse(received, error)
+        return Conclusion(state=None, messages=(), initialisation=(event.stream_id, data))

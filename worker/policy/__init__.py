@@ -1,0 +1,1 @@
+"""The operator's policy: what counts, how much, how urgently, and who may suggest an action."""

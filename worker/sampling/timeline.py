@@ -1,0 +1,96 @@
+"""When a segment's frames are shown, from its packets alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+WRAP_TICKS = 1 << 33
+"""MPEG-TS counts 33 bits of a 90 kHz clock (ISO/IEC 13818-1, 2.4.3.7)."""
+TS_CLOCK_HZ = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """One frame's presentation time and duration, in the stream's time base."""
+
+    pts: int
+    duration: int
+
+
+class Timeline:
+    """The frames of one segment in presentation order; ``add`` every packet, ``close``, then read.
+
+    Frames that an edit list hides count for nothing, unless nothing else is there: what is hidden keyframes included, which
+    are shown at the moment nearest to them. Leading frames of an open group at the start (they refer to the group before)
+    belong to the duration; but the first frame is then the keyframe, as every decoder has it.
+
+    Attributes:
+        keyframes: Packet and offset from the first frame, seconds, in decoding order.
+        start_s: Presentation time of the first frame, seconds; None without frames.
+        duration_s: From the first frame to the end of the last, seconds; None where nothing tells how long the last one is.
+        wrap_s: After how many seconds the clock wraps; None where it does not.
+    """
+
+    def __init__(self, *, wraps: bool) -> None:
+        self.wrap_s = WRAP_TICKS / TS_CLOCK_HZ if wraps else None
+        self.keyframes: list[tuple[Packet[VideoStream], float]] = []
+        self.start_s: float | None = None
+        self.duration_s: float | None = None
+        self._wraps = wraps
+        self._time_base = Fraction(1, TS_CLOCK_HZ)
+        self._shown: list[_Tick] = []
+        self._hidden: list[_Tick] = []
+        self._keys: list[tuple[Packet[VideoStream], int]] = []
+        self._hidden_keys: list[tuple[Packet[VideoStream], int]] = []
+        self._leading: set[int] = set()
+        self._origin: int | None = None
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        """One packet, in decoding order."""
+        self._time_base = packet.time_base
+        tick = _Tick(self._placed(packet), packet.duration or 0)
+        shown, keys = (self._hidden, self._hidden_keys) if packet.is_discard else (self._shown, self._keys)
+        shown.append(tick)
+        if packet.is_keyframe:
+            keys.append((packet, tick.pts))
+        elif keys and tick.pts < keys[0][1]:
+            self._leading.add(tick.pts)
+
+    def close(self) -> None:
+        """All packets are there: work out the times."""
+        ticks = sorted(self._shown or self._hidden, key=lambda tick: tick.pts)
+        if not ticks:
+            return
+        seconds = float(self._time_base)
+        first = next((tick.pts for tick in ticks if tick.pts not in self._leading), ticks[0].pts)
+        self.start_s = self._on_the_clock(first) * seconds
+        length = _last_duration(ticks, measured=self._wraps)
+        self.duration_s = None if length is None else (ticks[-1].pts - ticks[0].pts + length) * seconds
+        self.keyframes = [(packet, max(0, pts - first) * seconds) for packet, pts in self._keys or self._hidden_keys]
+
+    def _placed(self, packet: Packet[VideoStream]) -> int:
+        """A packet's presentation time, unwrapped against the first packet's; where it has none, the last one's end."""
+        pts = packet.pts if packet.pts is not None else packet.dts
+        if pts is None:
+            ticks = self._hidden if packet.is_discard else self._shown
+            return ticks[-1].pts + ticks[-1].duration if ticks else 0
+        if self._origin is None:
+            self._origin = pts
+        if not self._wraps:
+            return pts
+        half = WRAP_TICKS // 2
+        return self._origin + (pts - self._origin + half) % WRAP_TICKS - half
+
+    def _on_the_clock(self, pts: int) -> int:
+        return pts % WRAP_TICKS if self._wraps else pts
+
+
+def _last_duration(ticks: list[_Tick], *, measured: bool) -> int | None:
+    """How long the last frame is shown: MPEG-TS doesn't say, so there the distance of the last two goes first."""
+    gap = ticks[-1].pts - ticks[-2].pts if len(ticks) > 1 else 0
+    stated = ticks[-1].duration
+    return (gap or stated if measured else stated or gap) or None

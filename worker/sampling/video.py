@@ -1,0 +1,239 @@
+"""An open segment: its facts from the packets, its keyframes one decode each.
+
+All packets are read first (so times, duration and damage are known), only the keyframes asked for are decoded. The options
+keep FFmpeg from decoding while it probes, from opening anything but the bytes it was given, and from using threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from worker.errors import SegmentError
+from worker.records import Ask
+from worker.sampling.keyframe import Keyframe
+from worker.sampling.recognise import Bytes, Reader, Source, recognise, scrambled
+from worker.sampling.timeline import Timeline
+
+CODECS = frozenset({"h264", "hevc", "vp9", "vp8", "av1"})
+PROBE_BYTES = 65_536
+LEAST_GAP_S = 0.0005
+"""Keyframes this much nearer than the interval still count as that far apart: containers round their times."""
+MALFORMED = (
+    FFmpegError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    TypeError,
+    UnicodeError,
+    ValueError,
+)
+"""What PyAV has been seen to raise, or may raise, on malformed media."""
+
+
+class Video:
+    """An open segment; made by ``open_video``.
+
+    Attributes:
+        container: FFmpeg's name of the demuxer: ``mpegts``, ``mov``, ``matroska``.
+        codec: FFmpeg's name of the video codec; None where the segment has no video.
+        start_s: Presentation time of the first video frame on the container's own clock, seconds.
+        wrap_s: After how many seconds that clock wraps; None where it does not.
+        duration_s: Measured from the video packets, seconds.
+        keyframes_seen: Keyframes in the container, taken or not.
+        damaged: True when something could not be read; complete once ``keyframes`` is exhausted.
+    """
+
+    def __init__(self, container: InputContainer, source: Source, ask: Ask) -> None:
+        self.container = source.demuxer
+        self.damaged = source.truncated
+        self._ask = ask
+        self._source = source
+        self._stream = _first_video(container)
+        self.codec = None if self._stream is None else _checked_codec(self._stream, ask, source)
+        self._timeline = Timeline(wraps=source.demuxer == "mpegts")
+        if self._stream is not None:
+            self._read(container, self._stream)
+        self.start_s = self._timeline.start_s
+        self.wrap_s = self._timeline.wrap_s
+        self.duration_s = self._timeline.duration_s
+        self.keyframes_seen = len(self._timeline.keyframes)
+
+    def keyframes(self) -> Iterator[Keyframe]:
+        """The first keyframe, and those at least ``ask.interval_s`` after the last one taken; at most ``ask.max_keyframes``.
+
+        Raises:
+            SegmentError: Stage ``decode``: the first keyframe can't be decoded, or is larger than ``ask.max_pixels``. Damage
+                after a whole keyframe sets ``damaged`` instead.
+        """
+        reformatter, taken, last_s = VideoReformatter(), 0, 0.0
+        for packet, offset_s in self._timeline.keyframes:
+            if taken >= self._ask.max_keyframes:
+                return
+            if taken and offset_s - last_s < self._ask.interval_s - LEAST_GAP_S:
+                continue
+            try:
+                frame = self._decode(packet)
+            except SegmentError:
+                if not taken:
+                    raise
+                self.damaged = True
+                continue
+            taken, last_s = taken + 1, offset_s
+            yield Keyframe(frame, offset_s, reformatter)
+
+    def _read(self, container: InputContainer, stream: VideoStream) -> None:
+        """Every video packet into the timeline."""
+        packets = 0
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    packets += 1
+                    self._timeline.add(packet)
+                    self.damaged |= packet.is_corrupt
+        except MALFORMED as error:
+            self.damaged = True
+            if not self._timeline.keyframes:
+                raise _corrupt(error, self._source) from None
+        # MP4 has an index: what it lists and nobody could read is missing.
+        self.damaged |= self.container == "mov" and packets < len(stream.index_entries)
+        self._timeline.close()
+        if not self._timeline.keyframes:
+            self._explain_no_keyframe(packets)
+
+    def _explain_no_keyframe(self, packets: int) -> None:
+        """No keyframe is normal in some streams, but not where that is what damage or encryption left of it."""
+        if _is_scrambled(self._source):
+            raise SegmentError("decode", "encrypted", "the transport packets are scrambled")
+        if self.damaged:
+            raise SegmentError("decode", "corrupt", f"the segment is damaged before its first keyframe ({packets} packets)")
+
+    def _decode(self, packet: Packet[VideoStream]) -> VideoFrame:
+        """One keyframe, alone and whole."""
+        if packet.has_sidedata("encryption_info"):
+            raise SegmentError("decode", "encrypted", "the keyframe is encrypted (common encryption)")
+        if packet.is_corrupt:
+            raise SegmentError("decode", "corrupt", "the container shows that the keyframe is not whole")
+        context = packet.stream.codec_context
+        try:
+            frames = context.decode(packet) or context.decode(None)
+            context.flush_buffers()
+        except MALFORMED as error:
+            self._raise_if_larger(context.width, context.height)
+            raise _corrupt(error, self._source) from None
+        if not frames or frames[0].is_corrupt:
+            raise SegmentError("decode", "corrupt", "the keyframe is not whole")
+        self._raise_if_larger(frames[0].width, frames[0].height)
+        return frames[0]
+
+    def _raise_if_larger(self, width: int, height: int) -> None:
+        _check_size(width, height, self._ask.max_pixels)
+
+
+@contextmanager
+def open_video(data: Bytes, init: bytes | None, ask: Ask) -> Iterator[Video]:
+    """Open a segment, read its packets, close it again.
+
+    Args:
+        data: The segment as it came.
+        init: The CMAF initialisation segment that serves it, if there is one; used only where the segment has none itself.
+        ask: Content type, limits, and which keyframes are wanted.
+
+    Raises:
+        SegmentError: ``fetch/no_init``, or stage ``decode``: ``container_mismatch``, ``unsupported_codec``, ``encrypted``,
+            ``corrupt``, ``too_many_pixels``, ``too_many_streams``, ``out_of_memory``.
+    """
+    source = recognise(data, init, ask.content_type)
+    container = _open(source, ask)
+    try:
+        yield Video(container, source, ask)
+    finally:
+        container.close()
+
+
+def _open(source: Source, ask: Ask) -> InputContainer:
+    """Open with a quick probe; again with a thorough one where that found no video (a late programme table)."""
+    size = sum(len(part) for part in source.parts)
+    container = _open_probing(source, ask, min(PROBE_BYTES, size))
+    if container.streams.video or size <= PROBE_BYTES:
+        return container
+    container.close()
+    return _open_probing(source, ask, size)
+
+
+def _open_probing(source: Source, ask: Ask, probe_bytes: int) -> InputContainer:
+    options = {
+        "codec_whitelist": "none",
+        "probesize": str(max(probe_bytes, 32)),
+        "analyzeduration": "100000",
+        "fpsprobesize": "0",
+        "format_whitelist": "mpegts,mov,matroska",
+        "protocol_whitelist": "none",
+        "max_pixels": str(ask.max_pixels),
+        "max_streams": str(ask.max_streams + 1),
+    }
+    try:
+        container = av.open(Reader(source.parts), "r", source.demuxer, options, metadata_errors="replace")
+    except MALFORMED as error:
+        raise _corrupt(error, source) from None
+    if len(container.streams) > ask.max_streams:
+        container.close()
+        raise SegmentError("decode", "too_many_streams", f"more than {ask.max_streams} streams in one container")
+    return container
+
+
+def _first_video(container: InputContainer) -> VideoStream | None:
+    """The first video that is no cover picture."""
+    videos = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
+    return next(videos, None)
+
+
+def _checked_codec(stream: VideoStream, ask: Ask, source: Source) -> str:
+    """Make the stream's decoder ready; its codec's name."""
+    context = cast("av.VideoCodecContext | None", stream.codec_context)
+    codec = None if context is None else context.codec.canonical_name
+    if context is None or codec not in CODECS:
+        if _is_protected(source):
+            raise SegmentError("decode", "encrypted", "the video is encrypted (common encryption)")
+        raise SegmentError("decode", "unsupported_codec", f"the video is {codec or 'of a codec that nobody here knows'}")
+    _check_size(context.width, context.height, ask.max_pixels)
+    context.thread_count = 1
+    context.options = {"max_pixels": str(ask.max_pixels)}
+    return str(codec)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise SegmentError("decode", "too_many_pixels", f"{width}x{height} is more than {max_pixels} pixels")
+
+
+def _corrupt(error: BaseException, source: Source) -> SegmentError:
+    """What FFmpeg or PyAV raised, as one line that holds nothing of the media."""
+    if _is_scrambled(source) or _is_protected(source):
+        return SegmentError("decode", "encrypted", "the segment can't be read and is marked as encrypted")
+    if isinstance(error, MemoryError):
+        return SegmentError("decode", "out_of_memory", "the decoder asked for more memory than it may have")
+    said = error.strerror if isinstance(error, FFmpegError) else None
+    return SegmentError("decode", "corrupt", said or f"malformed media ({type(error).__name__})")
+
+
+def _is_scrambled(source: Source) -> bool:
+    return source.demuxer == "mpegts" and scrambled(source.parts)
+
+
+def _is_protected(source: Source) -> bool:
+    """Whether the MP4's header speaks of an encrypted sample entry (ISO/IEC 23001-7)."""
+    return source.demuxer == "mov" and b"encv" in bytes(source.parts[0][:PROBE_BYTES])

@@ -1,0 +1,137 @@
+"""Which topics a deployment needs and how they must be. Pure: ``worker.kafka.admin`` asks the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from worker.settings.tree import Settings
+
+DAY_MS = 24 * 3600 * 1000
+MIB = 1024 * 1024
+ROOM_BYTES = 64 * 1024
+"""Headers, key and framing of a record, above its body."""
+
+Role = Literal["segments", "escalations", "dead_letters", "risk", "assessments"]
+
+
+class Topic(Struct, frozen=True, kw_only=True):
+    """A topic as it should be, or as it is."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What is wrong with a topic, and what to do about it."""
+
+    topic: str
+    what: str
+    remedy: str
+    fatal: bool = True
+    """Whether ``run`` refuses to start."""
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"topic {self.topic}: {self.what}; {self.remedy}"
+
+
+def names(settings: Settings) -> dict[Role, str]:
+    """Return the topics in use by their role; optional ones that are off are missing."""
+    topics = settings.topics
+    roles: dict[Role, str] = {
+        "segments": topics.segments,
+        "escalations": topics.escalations,
+        "dead_letters": topics.dead_letters,
+        "risk": topics.risk,
+        "assessments": topics.assessments,
+    }
+    return {role: name for role, name in roles.items() if name}
+
+
+def wanted(settings: Settings, partitions: int) -> dict[Role, Topic]:
+    """Return each topic in use as ``topics create`` makes it, with ``partitions`` for segments and risk.
+
+    Retentions: segments a day (inline bodies are imagery: the shorter the better), escalations and dead letters 30 and
+    14 days, assessments 90 days, since they answer later why something was not caught. The risk topic is compacted, in
+    small segments, so that restoring reads little history.
+    """
+    configs: dict[Role, dict[str, str]] = {
+        "segments": _kept(days=1),
+        "escalations": _kept(days=30),
+        "dead_letters": _kept(days=14),
+        "assessments": _kept(days=90),
+        "risk": {
+            "cleanup.policy": "compact",
+            "segment.bytes": str(16 * MIB),
+            "segment.ms": str(600_000),
+            "max.compaction.lag.ms": str(3_600_000),
+            "min.cleanable.dirty.ratio": "0.1",
+        },
+    }
+    size = {"max.message.bytes": str(settings.kafka.max_message_bytes + ROOM_BYTES)}
+    return {
+        role: Topic(
+            name=name,
+            partitions=partitions if role in ("segments", "risk") else min(partitions, 6),
+            config=configs[role] | size,
+        )
+        for role, name in names(settings).items()
+    }
+
+
+def _kept(*, days: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+
+
+def problems(settings: Settings, found: Mapping[str, Topic]) -> list[Problem]:
+    """Return what is wrong with the topics that the broker has; ``found`` is by name."""
+    wrong = []
+    for role, name in names(settings).items():
+        topic = found.get(name)
+        if topic is None:
+            wrong.append(Problem(topic=name, what="it does not exist", remedy="framewatch topics create makes it"))
+        else:
+            wrong += _config_problems(role, topic, settings)
+    segments, risk = found.get(settings.topics.segments), found.get(settings.topics.risk)
+    if segments and risk and segments.partitions != risk.partitions:
+        wrong.append(
+            Problem(
+                topic=risk.name,
+                what=f"it has {risk.partitions} partitions, {segments.name} has {segments.partitions}",
+                remedy="both must have the same number, since a stream's state stands beside its segments",
+            )
+        )
+    return wrong
+
+
+def _config_problems(role: Role, topic: Topic, settings: Settings) -> list[Problem]:
+    wrong = []
+    policy = topic.config.get("cleanup.policy")
+    if role == "risk" and policy not in (None, "compact"):
+        wrong.append(
+            Problem(
+                topic=topic.name, what=f"cleanup.policy is {policy}: state would be lost", remedy="set it to compact"
+            )
+        )
+    if role != "risk" and policy is not None and "compact" in policy:
+        wrong.append(
+            Problem(
+                topic=topic.name, what=f"cleanup.policy is {policy}: events would be lost", remedy="set it to delete"
+            )
+        )
+    limit = topic.config.get("max.message.bytes")
+    if limit is not None and int(limit) < settings.kafka.max_message_bytes:
+        wrong.append(
+            Problem(
+                topic=topic.name,
+                what=f"max.message.bytes is {limit}, kafka.max_message_bytes is {settings.kafka.max_message_bytes}",
+                remedy="raise the topic's or lower the setting",
+                fatal=False,
+            )
+        )
+    return wrong
