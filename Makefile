@@ -20,7 +20,7 @@ help:  ## list these tasks
 demo: .venv/.runs .venv/.wheel  ## watch a dozen make-believe streams (DEMO_ARGS=--keep goes on until Ctrl-C)
 	@$(BIN)/framewatch demo $(DEMO_ARGS)
 
-test: .venv/.develops .venv/.wheel  ## the whole suite, on the installed wheel (PYTEST_ARGS="-k word" for a part)
+test: .venv/.develops .venv/.oracle .venv/.wheel  ## the whole suite, on the installed wheel (PYTEST_ARGS="-k word" for a part)
 	FRAMEWATCH_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 lint: .venv/.develops  ## ruff and mypy --strict
@@ -53,6 +53,11 @@ clean:  ## remove everything that these tasks made
 .venv/.develops: .venv/.made requirements/dev.txt
 	$(PIP) install --only-binary :all: --require-hashes -r requirements/dev.txt
 	@touch $@ .venv/.runs
+
+# From source, with the pinned compilers of dev.txt. Its tests are skipped where there is no C++ compiler.
+.venv/.oracle: .venv/.develops requirements/oracle.txt
+	@$(PIP) install --no-build-isolation --no-deps --require-hashes -r requirements/oracle.txt >.venv/oracle.log 2>&1 && touch $@ \
+	  || echo "pdqhash was not built (.venv/oracle.log): the tests that compare with it are skipped"
 
 # --no-build-isolation: the pinned hatchling of this environment builds, not whatever is newest today.
 .venv/.wheel: $(SOURCES) | .venv/.runs

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.assessments import START, a_look, a_match, a_segment, an_assessment
@@ -334,6 +334,7 @@ FIELDS = """
 """
 
 
+@settings(deadline=None)
 @given(
     captured_at=st.none() | st.datetimes(timezones=st.just(UTC)),
     timestamp_ms=st.integers(-1, 2**63 - 1),

@@ -31,7 +31,7 @@ REVIEW = a_match(list_kind="review", severity="medium")
 ALLOW = a_match(list="slates", list_kind="allow")
 
 probabilities = st.floats(0, 1)
-offsets = st.floats(0, 10)
+offsets = st.sampled_from([0.0, 2.5]) | st.floats(0, 10)
 
 
 def of(labels: dict[str, float], offset_s: float = 0.0) -> Look:
@@ -141,6 +141,13 @@ def test_evidence_is_bounded_and_keeps_known_material_first() -> None:
     assert [item.match and item.match.list_kind for item in found[:3]] == ["block", "review", None]
 
 
+def test_a_block_match_leads_whatever_a_review_list_weighs() -> None:
+    """A policy may let a review match weigh as much as the cap; the block list's comes first all the same."""
+    policy = replace(POLICY, lists={"seen": ListRule(weight=100.0)})
+    found = risk.evidence(placed(a_look(0.0, replace(REVIEW, list="seen"), a_match())), policy)
+    assert [(item.match and item.match.list_kind, item.weight) for item in found] == [("block", 24.0), ("review", 24.0)]
+
+
 # --- the sum ----------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +206,13 @@ def test_the_value_stays_within_its_bounds(segments: list[list[tuple[float, floa
         state, _ = risk.step(state, placed(*looks, number=number, seconds=10.0), START, POLICY)
         assert 0.0 <= state.trusted <= RULE.cap
         assert 0.0 <= state.value <= state.peak <= RULE.cap
+
+
+def test_the_cap_holds_however_long_it_goes_on() -> None:
+    """An hour of the worst leaves no more to come down from than a minute of it."""
+    minute, hour = (play(steady(1.0, count))[0] for count in (30, 1800))
+    assert minute.peak == hour.peak == RULE.cap
+    assert minute.value == hour.value
 
 
 @given(st.lists(st.lists(st.tuples(offsets, probabilities), max_size=4), max_size=20))
@@ -441,6 +455,13 @@ def test_the_severity_remembers_the_segments_before() -> None:
     assert [decision.severity for decision in play(stream, policy=policy)[1]] == ["critical"]
 
 
+def test_the_severity_forgets_what_the_risk_has_forgotten() -> None:
+    """Once the risk was 0, what was grave before it says nothing of what comes after."""
+    policy = replace(POLICY, labels={"dots": LabelRule(severity="critical")})
+    stream = [placed(of({"dots": 0.99})), *steady(0.01, 20, first=1), *steady(0.99, 4, first=21)]
+    assert [(decision.severity, decision.action) for decision in play(stream, policy=policy)[1]] == [("high", "limit")]
+
+
 def test_evidence_without_substance_sets_no_severity() -> None:
     """A label that hardly leans our way can't make an incident critical."""
     policy = replace(POLICY, labels={"dots": LabelRule(severity="critical")})
@@ -494,6 +515,7 @@ def test_evidence_begins_the_quiet_afresh() -> None:
     state, _ = play(steady(0.01, 60, first=1), opened())
     assert state.quiet_s > 0
     assert play([placed(a_look(probability=1.0), number=70)], state)[0].quiet_s == 0.0
+    assert play([placed(a_look(probability=1.0), watched_s=0.0, standing="late")], state)[0].quiet_s == 0.0
 
 
 def test_gaps_are_not_quiet() -> None:

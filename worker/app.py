@@ -26,7 +26,7 @@ from worker.escalation.links import check_links
 from worker.fetch import Fetcher
 from worker.health import Health
 from worker.intake import Intake
-from worker.jail import Jail
+from worker.jail.pool import Jail
 from worker.kafka import admin, clients
 from worker.kafka.member import GroupMember
 from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet

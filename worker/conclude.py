@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     )
 
 
+HEADERS_BYTES = 8192
+"""Room for an escalation's key, headers and framing beside its body."""
+
+
 class Rules(Struct, frozen=True, kw_only=True):
     """What a deployment decides with."""
 
@@ -115,7 +119,7 @@ def _tell(
     if decision is None:
         return None, ()
     whole = escalation.incident(decision, placed, state, now, rules.context)
-    incident = fit(whole, rules.max_message_bytes)
+    incident = fit(whole, rules.max_message_bytes - HEADERS_BYTES)
     trace = placed.assessment.segment.trace if placed else None
     source = rules.context.source
     return incident, (

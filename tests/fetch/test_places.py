@@ -158,7 +158,7 @@ WRONG_ROOTS: list[tuple[Root | str, str]] = [
 def test_a_mistake_in_a_root_is_told_without_its_secrets(wrong: Root | str, mistake: str) -> None:
     """The operator learns which root, and what to change."""
     mistakes: list[str] = []
-    assert allowed_roots(["s3://good/", wrong], SERVED, mistakes) == [root("s3://good/")] or len(mistakes) == 1
+    allowed_roots(["s3://good/", wrong], SERVED, mistakes)
     assert len(mistakes) == 1
     assert mistakes[0].startswith("fetch.roots[1]: ")
     assert mistake in mistakes[0]

@@ -35,7 +35,7 @@ async def told(jail: Jail, words: str, size: int = 0) -> float:
 async def failing(jail: Jail, words: str) -> SegmentError:
     """Return what a segment that can't be decoded leads to."""
     with pytest.raises(SegmentError) as raised:
-        await jail.sample(media(words), asking())
+        await jail.sample(media(words), asking(side=16))
     return raised.value
 
 
@@ -314,10 +314,11 @@ async def test_a_lost_zygote_is_started_again(tmp_path: Path) -> None:
         task = asyncio.create_task(jail.sample(media(f"gate {fifo}"), asking()))
         gate = await asyncio.to_thread(fifo.open, "wb")
         os.kill(jail._zygote.pid, signal.SIGKILL)
-        waiting = asyncio.create_task(opened(fifo))
-        await task
-        await waiting
+        while not events:
+            await asyncio.sleep(0)
         gate.close()
+        await opened(fifo)
+        await task
         assert await told(jail, "pid") not in children
     assert ("zygote", "zygote_lost") in [(event.process, event.cause) for event in events]
 

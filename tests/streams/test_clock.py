@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.assessments import WRAP_S, a_look, a_segment, an_assessment
@@ -247,6 +247,7 @@ def measured_s(assessment: Assessment) -> float:
     return 0.0 if seconds is None or not 0 < seconds < inf else min(seconds, LONGEST_S)
 
 
+@settings(deadline=None)
 @given(lies())
 def test_nobody_can_bend_the_clock(told: list[Assessment]) -> None:
     """Whatever a publisher says: no more is watched than was measured and looked at, and time never goes back."""
@@ -267,6 +268,7 @@ def test_nobody_can_bend_the_clock(told: list[Assessment]) -> None:
     assert 0.0 <= seen.longest_gap_s < inf
 
 
+@settings(deadline=None)
 @given(lies(), st.integers(0, 25))
 def test_a_replay_from_a_snapshot_gives_the_same(told: list[Assessment], cut: int) -> None:
     """Whoever restores a snapshot and goes on from there places every segment as the one before would have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.assessments import a_segment, sha256
 
@@ -172,6 +172,7 @@ def test_standing_is_asked_of_a_stream() -> None:
     assert standing(StreamState(stream_id="s"), segment, sha256("x")) == "fresh"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 3)), max_size=120))
 def test_a_repeat_is_told_exactly(events: list[tuple[int, int]]) -> None:
     """Whatever comes: a repeat has the bytes and the id of one of the last 64, so nothing new is ever skipped."""
@@ -185,6 +186,7 @@ def test_a_repeat_is_told_exactly(events: list[tuple[int, int]]) -> None:
             known.append((number, digest))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**53 - 1), min_size=2, max_size=30))
 def test_the_newest_falls_only_with_a_restart(numbers: list[int]) -> None:
     """A late segment never moves the newest number."""

@@ -149,7 +149,7 @@ def test_the_contract_s_headers_can_t_be_pushed_out(letter: r.Received, now: dat
     key=st.none() | st.binary(max_size=300),
     value=st.none() | st.binary(max_size=100),
     headers=st.lists(st.tuples(st.text(max_size=200), st.binary(max_size=200)), max_size=80),
-    large=st.sampled_from([b"", b"x" * 1_000_000, "é".encode() * 3000, b"https://" + b"u" * 70_000 + b":hunter2@h"]),
+    large=st.sampled_from([b"", b"x" * 1_000_000, "é".encode() * 3000, b"https://hunter2" + b"u" * 70_000 + b"@h"]),
     timestamp_ms=st.integers(-(2**63), 2**63 - 1),
 )
 def test_any_record_has_a_dead_letter_of_bounded_size(

@@ -77,8 +77,7 @@ class Fetcher:
             Held: The store is away after all tries, or refuses our credentials: nothing is wrong with the segment.
         """
         service = self._service(reference)
-        if (reference.size_bytes or 0) > max_bytes:
-            raise failed("too_large", reference, f"{reference.size_bytes} bytes; at most {max_bytes} are fetched")
+        _check_asked(reference, max_bytes)
         data = await self._tried(service, reference, max_bytes)
         if reference.sha256 is not None and not hmac.compare_digest(await _digest(data), reference.sha256.lower()):
             raise failed("bad_digest", reference, "its bytes have another SHA-256 than the reference says")
@@ -132,6 +131,14 @@ class Fetcher:
             except AwayError as error:
                 why = str(error)
         raise Held(f"{shown(reference)}: {why} (tried {self._settings.attempts} times)")
+
+
+def _check_asked(reference: Reference, max_bytes: int) -> None:
+    """What can be told without asking a store."""
+    if (reference.size_bytes or 0) > max_bytes:
+        raise failed("too_large", reference, f"{reference.size_bytes} bytes; at most {max_bytes} are fetched")
+    if reference.byterange is not None and not 0 <= reference.byterange[0] <= reference.byterange[1]:
+        raise failed("bad_size", reference, "the byte range ends before it begins")
 
 
 async def _digest(data: bytes) -> str:

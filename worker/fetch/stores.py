@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from worker.settings.tree import Fetch
 
 CHUNK_BYTES = 1024 * 1024
-_STATUS = re.compile(r"status code: (\d{3})")
+_REQUEST = re.compile(r"Error performing [A-Z]+ (\S+) in .*status code: (\d{3})")
+"""How object_store tells of an answer; the URL in it is percent-encoded, so that no object's name can look like more."""
 _RANGE_BEYOND_THE_END = 416
 _MAY_PASS = frozenset({408, 425, 429})
 _CLIENT_ERRORS = range(400, 500)
@@ -58,7 +60,7 @@ class Stores:
             raise Held(f"{root.uri}: the store refuses us (401 or 403): see the root's credentials") from None
         except (OSError, ValueError, exceptions.BaseError) as error:
             # Not chained: obstore's texts hold the request's URL, which can carry a signature.
-            raise _answer(reference, error) from None
+            raise _answer(reference, place, error) from None
 
     def close(self) -> None:
         """Nothing to let go of: obstore's connections end with the stores."""
@@ -115,15 +117,19 @@ async def _body(result: GetResult, count: int) -> bytes:
     return b"".join(chunks)
 
 
-def _answer(reference: Reference, error: Exception) -> SegmentError | AwayError:
+def _answer(reference: Reference, place: Place, error: Exception) -> SegmentError | AwayError:
     if isinstance(error, FileNotFoundError):
         return failed("not_found", reference, "there is no such object")
     if isinstance(error, exceptions.PreconditionError):
         return failed("bad_digest", reference, "the object is another than the one pinned by its etag")
     if isinstance(error, (exceptions.InvalidPathError, exceptions.NotSupportedError, ValueError)):
         return failed("refused", reference, "the store can't have an object of that name")
-    status = _STATUS.search(str(error))
-    return _by_status(reference, int(status[1])) if status else AwayError("the store can't be reached")
+    told = _REQUEST.search(str(error))
+    if told is None:
+        return AwayError("the store can't be reached")
+    if not unquote(urlsplit(told[1]).path).endswith("/" + place.path):
+        return AwayError("credentials for the store can't be had")  # asked of another address: not the object's fault
+    return _by_status(reference, int(told[2]))
 
 
 def _by_status(reference: Reference, status: int) -> SegmentError | AwayError:

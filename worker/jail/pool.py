@@ -124,6 +124,8 @@ class Jail:
             UsageError: So many pictures of such a size are asked for that no slot holds them.
         """
         self._check(media, ask)
+        if self._closed:
+            raise self._refusal()
         async with self._turns:
             self.in_use += 1
             try:

@@ -92,6 +92,8 @@ class Zygote:
         finally:
             for pid in self._numbers:
                 os.kill(pid, signal.SIGKILL)
+            for pid in self._numbers:  # the parent takes our end for the end of them all
+                os.waitpid(pid, 0)
 
     def _step(self) -> bool:
         ready, _, _ = select.select([self._link, self._wake], [], [])

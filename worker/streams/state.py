@@ -24,7 +24,7 @@ class StreamState(Struct, frozen=True, array_like=True, kw_only=True):
     version: int = VERSION
     stream_id: str
     through_offset: int | None = None
-    """Offset of the last record applied; None before the first. A replay skips up to it."""
+    """Offset of the last record applied; None before the first."""
     last_appended_ms: int | None = None
     """Timestamp of that record, milliseconds since 1970, as the broker has it."""
     clock: Clock = Clock()
@@ -62,10 +62,6 @@ class StreamState(Struct, frozen=True, array_like=True, kw_only=True):
     def media_time_from(self) -> MediaTimeFrom:
         """Who says so."""
         return self.clock.media_time_from
-
-    def has(self, offset: int) -> bool:
-        """Return whether the record at ``offset`` is already in this state."""
-        return self.through_offset is not None and offset <= self.through_offset
 
 
 class _Head(Struct, array_like=True):
