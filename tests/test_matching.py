@@ -105,6 +105,13 @@ def test_matches_are_those_of_a_brute_force_search(
     assert [match.distance for match in found] == sorted(match.distance for match in found)
 
 
+def test_of_several_rows_of_one_entry_the_nearest_counts() -> None:
+    """Wherever it stands in the list; of equally near ones the first."""
+    rows = [flipped(PDQ, bits) for bits in (9, 4, 4, 7)]
+    found = Matcher([hash_list(rows, entries=["film"] * 4, times_s=[0.0, 1.0, 2.0, 3.0])]).match(PDQ)
+    assert [(match.distance, match.at_s) for match in found] == [(4, 1.0)]
+
+
 @pytest.mark.parametrize("radius", [0, 1, 31, 64])
 def test_the_radius_is_inclusive(radius: int) -> None:
     """As many bits as the radius is a match, one more is none."""
@@ -231,6 +238,7 @@ def test_a_sighting_is_remembered_over_segments() -> None:
     ("second", "media_time_s"),
     [
         (look(10.0), 104.0),  # the same picture, four seconds later
+        (look(10.0), 101.0),  # and within the tolerance
         (look(13.5), 102.0),  # the video would have run 1.5 s faster
         (look(8.0), 102.0),  # backwards
         (look(10.4), 100.4),  # next to it: one picture still

@@ -221,6 +221,10 @@ weight = 3
     ("text", "told"),
     [
         ("[risk]\nclose_below = 12\n", "2: risk.close_below: close_below (12) must be below open_above (12)"),
+        (
+            "[risk]\nclose_below = 12\n[tenants.a.risk]\nquiet_s = 9\n",
+            "2: risk.close_below: close_below (12) must be below open_above (12)",
+        ),
         ("[risk]\nopen_above = 30\n", "2: risk.open_above: open_above (30) must be below cap (24)"),
         ("[risk]\nbase_rate = 0.1\nshare = 0.1\n", "2: risk.base_rate: base_rate (0.1) must be below share (0.1)"),
         (

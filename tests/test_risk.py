@@ -427,6 +427,21 @@ def test_an_action_needs_enough_evidence_from_trusted_sources() -> None:
     ]
 
 
+def test_an_action_is_as_grave_as_its_trusted_evidence() -> None:
+    """A grave source that may only route makes the incident grave, not the action."""
+    policy = replace(POLICY, labels={"weak": LabelRule(trust="route", severity="critical")})
+    _, (decision,) = play([placed(of({"weak": 0.99, "card": 0.99}), number=n) for n in range(4)], policy=policy)
+    assert (decision.severity, decision.action) == ("critical", "limit")
+
+
+def test_trusted_evidence_is_forgotten_like_any_other() -> None:
+    """What was seen an hour ago suggests no action now."""
+    policy = replace(POLICY, labels={"weak": LabelRule(trust="route")})
+    before = [*steady(0.99, 3), placed(number=3, seconds=3600.0)]
+    after = [placed(of({"weak": 0.99, "card": p}), number=4 + n) for n, p in enumerate([0.01, 0.01, 0.01, 0.99])]
+    assert [decision.action for decision in play([*before, *after], policy=policy)[1]] == ["none"]
+
+
 # --- updates ----------------------------------------------------------------------------------------------------------
 
 
@@ -441,8 +456,9 @@ def test_an_incident_is_updated_when_the_severity_rises() -> None:
 
 def test_a_severity_never_falls() -> None:
     """An incident stays as grave as its gravest evidence."""
-    state = opened()
-    after, decisions = play(steady(0.99, 3, first=1), state)
+    calm, _ = play(steady(0.01, 40, first=1), opened())
+    assert (calm.value, calm.severity) == (0.0, None)
+    after, decisions = play(steady(0.99, 3, first=41), calm)
     assert [decision.severity for decision in decisions] == ["critical"]
     assert after.incident is not None
     assert after.incident.severity == "critical"

@@ -39,7 +39,7 @@ from worker.partition.memory import Memory
 from worker.policy import read as policies
 from worker.records import ConfigReport, ListRef
 from worker.scoring import session as scoring
-from worker.telemetry import Telemetry
+from worker.telemetry.telemetry import Telemetry
 from worker.web import Web
 from worker.wire import write
 
@@ -128,15 +128,19 @@ class Worker:
         self._loaded = loaded
         self.telemetry = telemetry or Telemetry()
         self._rules = loaded.rules(settings)
+        entries = {known.name: len(known.hashes) for known in loaded.lists}
+        self.telemetry.decides_with(self._rules.context.model, self._rules.context.policy, entries)
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._consuming: Intake | None = None
         self.web: Web | None = None
 
     async def run(self) -> None:
         """Start, supervise, drain, close. Raises what ended it."""
         async with AsyncExitStack() as closing:
             intake, member = await self._start(closing)
+            self._consuming = intake
             self._supervise(intake.run(), "intake")
             self._supervise(self._gauges(intake), "gauges")
             log.info("worker started", version=__version__, group=self._settings.kafka.group_id)
@@ -145,6 +149,11 @@ class Worker:
         if self._failure is not None:
             raise self._failure
         log.info("worker ended")
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The partitions that work here now."""
+        return frozenset(self._consuming.partitions) if self._consuming else frozenset()
 
     def stop(self) -> None:
         """Begin to drain; a second call ends the process at once."""

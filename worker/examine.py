@@ -80,7 +80,7 @@ def _timed(video: Video, costs: _Costs) -> Iterator[Keyframe]:
 
 def _looked_at(keyframe: Keyframe, ask: Ask, costs: _Costs) -> Frame:
     with costs.of("hash_s"):
-        digest = pdq(keyframe.luma(), full_range=keyframe.full_range)
+        digest = pdq(keyframe.rgb())
     with costs.of("resize_s"):
         picture = None if ask.view is None else keyframe.picture(ask.view)
     return Frame(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.conclude import Conclusion
     from worker.jail.events import JailEvent
     from worker.records import Incident, Received
-    from worker.telemetry import Telemetry
+    from worker.telemetry.telemetry import Telemetry
 
 log = structlog.get_logger()
 
@@ -41,6 +41,8 @@ class PartitionObserver:
             self._telemetry.outcome(assessment.outcome, assessment.why)
         elif failure is not None:
             self._telemetry.outcome("dead_lettered", failure.error)
+        else:
+            self._telemetry.noticed()
         if failure is not None:
             self._telemetry.dead_letter(failure.stage, failure.error)
             self._at(received).warning("dead letter", stage=failure.stage, error=failure.error, reason=failure.reason)
@@ -70,6 +72,7 @@ class PartitionObserver:
 
     def abandoned(self, events: int) -> None:
         """Say what the next owner has to work again."""
+        self._telemetry.abandoned(events)
         self._log.warning("abandoned", events=events)
 
     def _tell(self, received: Received, incident: Incident, now: datetime) -> None:

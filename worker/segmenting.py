@@ -1,17 +1,18 @@
 """A video file to segments as a packager makes them: cut at keyframes, remuxed, never encoded again.
 
 H.264 and HEVC go into MPEG-TS; what that can't carry (VP9, AV1, a turned picture) into fragmented MP4 with its own
-initialisation, VP8 into WebM. Sound and all other streams are left out: nobody listens to them. The file is read once, from
-front to back; only the segment that is being cut is in memory.
+initialisation, VP8 into WebM. Sound and all other streams are left out: nobody listens to them. The file is read once,
+from front to back; only the segment that is being cut is in memory.
 
-The one place beside sampling that knows PyAV. It reads a person's own file with that person's rights, so it isn't jailed;
-still FFmpeg is kept from opening anything but that file.
+The one place beside sampling that knows PyAV. It reads a person's own file with that person's rights, so it isn't
+jailed; still FFmpeg is kept from opening anything but that file.
 """
 
 from __future__ import annotations
 
 import io
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
 import av
@@ -19,17 +20,16 @@ from av.error import FFmpegError
 from msgspec import Struct
 
 from worker.errors import UsageError
+from worker.records import ContentType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from fractions import Fraction
     from pathlib import Path
 
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from worker.records import ContentType
 
 FORMATS = "mov,mp4,matroska,webm,mpegts,mpeg,flv,avi,h264,hevc,obu,ivf,asf,ogg,mxf,gxf,nut"
 """Demuxers that read one file and open no other; playlists and session descriptions are not among them."""
@@ -149,7 +149,10 @@ def open_clip(path: Path) -> Iterator[Clip]:
     """
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "fflags": "+genpts"}
     try:
-        with path.open("rb") as file, av.open(_Nameless(file), "r", options=options, metadata_errors="replace") as opened:
+        with (
+            path.open("rb") as file,
+            av.open(_Nameless(file), "r", options=options, metadata_errors="replace") as opened,
+        ):
             try:
                 clip = Clip(path.name, opened)
             except MALFORMED as error:
@@ -177,7 +180,7 @@ class _Cutter:
         self._content_type = content_type
         self._segment_s = segment_s
         self._max_bytes = max_bytes
-        self._base: Fraction = stream.time_base
+        self._base: Fraction = stream.time_base or Fraction(1, av.time_base)
         self._first: int | None = None
         """Presentation time of the file's first keyframe, in ticks."""
         self._shift = 0
@@ -220,10 +223,7 @@ class _Cutter:
     def _put(self, packet: Packet[VideoStream], pts: int, dts: int) -> None:
         self._size_bytes += packet.size
         if self._size_bytes > self._max_bytes:
-            raise UsageError(
-                f"{self._name}: a segment of {self._seconds(pts - self._starts):.1f} s is above {self._max_bytes} bytes "
-                "(kafka.max_message_bytes): ask for shorter ones, or encode with more keyframes or a lower bitrate"
-            )
+            raise self._too_large(pts)
         gap = max(dts - self._last_dts, 0) if self._last_dts is not None else 0
         self._last_dts = dts
         packet.duration = packet.duration or gap  # some containers don't say how long a frame is shown
@@ -237,12 +237,18 @@ class _Cutter:
             raise UsageError(f"{self._name}: there is no keyframe in it")
         data = self._muxer.close()
         if len(data) > self._max_bytes:
-            raise UsageError(f"{self._name}: a segment of {len(data)} bytes is above {self._max_bytes}: ask for shorter ones")
+            raise self._too_large(until)
         return Cut(
             data=data,
             content_type=self._content_type,
             media_time_s=self._seconds(self._starts - self._first),
             duration_s=self._seconds(until - self._starts),
+        )
+
+    def _too_large(self, until: int) -> UsageError:
+        return UsageError(
+            f"{self._name}: a segment of {self._seconds(until - self._starts):.1f} s is above {self._max_bytes} bytes "
+            "(kafka.max_message_bytes): ask for shorter ones, or encode with more keyframes or a lower bitrate"
         )
 
     def _seconds(self, ticks: int) -> float:

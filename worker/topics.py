@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,9 @@ DAY_MS = 24 * 3600 * 1000
 MIB = 1024 * 1024
 ROOM_BYTES = 64 * 1024
 """Headers, key and framing of a record, above its body."""
+COPIES_FOR_QUORUM = 3
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 Role = Literal["segments", "escalations", "dead_letters", "risk", "assessments"]
 
@@ -53,8 +57,10 @@ def names(settings: Settings) -> dict[Role, str]:
     return {role: name for role, name in roles.items() if name}
 
 
-def wanted(settings: Settings, partitions: int) -> dict[Role, Topic]:
+def wanted(settings: Settings, partitions: int, *, replication: int = 1) -> dict[Role, Topic]:
     """Return each topic in use as ``topics create`` makes it, with ``partitions`` for segments and risk.
+
+    With three copies or more a write counts once two have it: one broker may go without a release waiting for it.
 
     Retentions: segments a day (inline bodies are imagery: the shorter the better), escalations and dead letters 30 and
     14 days, assessments 90 days, since they answer later why something was not caught. The risk topic is compacted, in
@@ -74,14 +80,38 @@ def wanted(settings: Settings, partitions: int) -> dict[Role, Topic]:
         },
     }
     size = {"max.message.bytes": str(settings.kafka.max_message_bytes + ROOM_BYTES)}
+    safe = {"min.insync.replicas": "2"} if replication >= COPIES_FOR_QUORUM else {}
     return {
         role: Topic(
             name=name,
             partitions=partitions if role in ("segments", "risk") else min(partitions, 6),
-            config=configs[role] | size,
+            config=configs[role] | size | safe,
         )
         for role, name in names(settings).items()
     }
+
+
+def partitions_beside(settings: Settings, found: Mapping[str, Topic], partitions: int) -> int:
+    """Return how many partitions segments and risk must have: as many as one of them has already, else ``partitions``."""
+    there = (found.get(name) for name in (settings.topics.segments, settings.topics.risk))
+    return next((topic.partitions for topic in there if topic is not None), partitions)
+
+
+def name_mistakes(settings: Settings) -> list[str]:
+    """Return what is wrong with the topics' names, a line each."""
+    by_name: dict[str, list[str]] = {}
+    for role, name in names(settings).items():
+        by_name.setdefault(name, []).append(f"topics.{role}")
+    required = ("segments", "escalations", "dead_letters", "risk")
+    return [
+        *(f"topics.{role}: must not be empty" for role in required if not getattr(settings.topics, role)),
+        *(
+            f"{roles[0]}: {name!r} is no name of a topic (letters, digits, '.', '_' and '-', at most 249)"
+            for name, roles in by_name.items()
+            if not _NAME.fullmatch(name) or name in (".", "..")
+        ),
+        *(f"{' and '.join(roles)} are both {name}" for name, roles in by_name.items() if len(roles) > 1),
+    ]
 
 
 def _kept(*, days: int) -> dict[str, str]:

@@ -15,13 +15,14 @@ from obstore.store import MemoryStore
 
 from worker.errors import Held, SegmentError
 from worker.fetch import Fetcher
-from worker.fetch.files import open_files
-from worker.fetch.stores import Stores
+from worker.fetch.files import Files
+from worker.fetch.services import AwayError
+from worker.fetch.stores import Stores, _body
 from worker.records import Reference
 from worker.settings.tree import Fetch, Root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from obstore.store import ObjectStore
@@ -200,7 +201,22 @@ class TestFiles(Contract):
             assert await place.fetcher.fetch(Reference(uri=place.root + name), max_bytes=MOST) == DATA
         for name in ("outside/secret", "outside/none", "leak"):
             assert (await error_of(place.fetcher, Reference(uri=place.root + name))).error == "outside_roots"
-        assert (await error_of(place.fetcher, Reference(uri=place.root + "loop"))).error == "not_found"
+        assert (await error_of(place.fetcher, Reference(uri=place.root + "loop"))).error == "refused"
+
+    async def test_a_link_that_is_swapped_in_after_the_check_is_not_followed(self, place: Folder) -> None:
+        """Whoever may write below the root can't win a race for a way out of it."""
+        await place.put("x/a.ts", DATA)
+        await place.put("../out/a.ts", b"secret")
+
+        class Raced(Files):
+            def _real(self, reference: Reference) -> tuple[str, list[str]]:
+                real = super()._real(reference)
+                (place.folder / "x").rename(place.folder / "y")
+                (place.folder / "x").symlink_to("../out")
+                return real
+
+        with pytest.raises(SegmentError, match="fetch/not_found"):
+            await Raced([str(place.folder)]).read(Reference(uri=place.root + "x/a.ts"), MOST)
 
     async def test_an_allowed_folder_may_be_a_link_itself(self, place: Folder, tmp_path: Path) -> None:
         """Mounts often are, and both names of it serve."""
@@ -246,8 +262,7 @@ class TestFiles(Contract):
     async def test_the_loop_goes_on_while_a_file_is_read(self, place: Folder) -> None:
         """Reading is a thread's work."""
         await place.put("a.ts", DATA)
-        files = open_files([], Fetch(), [])
-        files._folders = (str(place.folder),)
+        files = Files([str(place.folder)])
         reading = asyncio.ensure_future(files.read(Reference(uri=place.root + "a.ts"), MOST))
         await asyncio.sleep(0)
         assert not reading.done()
@@ -338,3 +353,23 @@ async def test_the_longest_root_serves() -> None:
 
     fetcher = Fetcher(Fetch(roots=("s3://bucket/a/", "s3://bucket/a/b/")), openers={"s3": opener})
     assert await fetcher.fetch(Reference(uri="s3://bucket/a/b/x"), max_bytes=MOST) == b"inner"
+
+
+class Spoken:
+    """An object whose store says that it is ten bytes long, and gives other chunks."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    async def stream(self, min_chunk_size: int) -> AsyncIterator[bytes]:
+        del min_chunk_size
+        for chunk in self._chunks:
+            yield chunk
+
+
+@pytest.mark.parametrize("chunks", [(b"12345",), (b"1234567890", b"1"), ()])
+async def test_more_or_less_than_announced_is_no_object(chunks: tuple[bytes, ...]) -> None:
+    """What a store says of a size is only what it says."""
+    spoken: Any = Spoken(*chunks)
+    with pytest.raises(AwayError, match="another number of bytes"):
+        await _body(spoken, 10)

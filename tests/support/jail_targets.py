@@ -115,10 +115,21 @@ def _gate(work: Work) -> Sample:
     return sample_of(work.data, work.ask)
 
 
+def _once(work: Work) -> Sample:
+    """Hang when the named file is there, and take it away; so whoever comes next answers."""
+    try:
+        Path(work.words[1]).unlink()
+    except FileNotFoundError:
+        return sample_of(work.data, work.ask)
+    return _hangs(work)
+
+
 def _environment(_: Work) -> Sample:
-    """Count what is in the environment but what keeps OpenBLAS from starting threads."""
+    """Count what is in the environment but what OpenBLAS and glibc are told."""
     born_with = [each for each in Path("/proc/self/environ").read_bytes().split(b"\0") if each]
-    return telling(len(os.environ) + sum(not each.endswith(b"_NUM_THREADS=1") for each in born_with))
+    return telling(
+        len(os.environ) + sum(not each.startswith((b"OPENBLAS_", b"OMP_", b"MALLOC_")) for each in born_with)
+    )
 
 
 def _descriptors(_: Work) -> Sample:
@@ -188,6 +199,7 @@ WORDS: dict[str, Callable[[Work], Sample]] = {
     "exit": _exits,
     "hang": _hangs,
     "gate": _gate,
+    "once": _once,
     "environment": _environment,
     "descriptors": _descriptors,
     "threads": _threads,

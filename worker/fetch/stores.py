@@ -19,7 +19,7 @@ from worker.fetch.services import AwayError, claimed, failed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from obstore import GetOptions, GetResult
+    from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
     from worker.fetch.roots import AllowedRoot
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1024 * 1024
 _REQUEST = re.compile(r"Error performing [A-Z]+ (\S+) in .*status code: (\d{3})")
-"""How object_store tells of an answer; the URL in it is percent-encoded, so that no object's name can look like more."""
+"""How object_store tells of an answer. The URL in it is percent-encoded: no object's name can look like more."""
 _RANGE_BEYOND_THE_END = 416
 _MAY_PASS = frozenset({408, 425, 429})
 _CLIENT_ERRORS = range(400, 500)
@@ -50,12 +50,7 @@ class Stores:
         place = _place(reference)
         root, store = self._below(reference, place)
         try:
-            result = await obstore.get_async(store, place.path, options=_options(reference))
-            _check_pins(reference, result)
-            first, count = claimed(reference, result.meta["size"], max_bytes)
-            if result.range != (first, first + count):
-                raise AwayError("the store gave other bytes than asked for")
-            return await _body(result, count)
+            return await _object(store, place.path, reference, max_bytes)
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
             raise Held(f"{root.uri}: the store refuses us (401 or 403): see the root's credentials") from None
         except (OSError, ValueError, exceptions.BaseError) as error:
@@ -70,6 +65,19 @@ class Stores:
             if root.holds(place):
                 return root, store
         raise failed("outside_roots", reference, "it is below none of fetch.roots")
+
+
+async def _object(store: ObjectStore, key: str, reference: Reference, max_bytes: int) -> bytes:
+    """Everything that can be told is checked before the first byte of the body is read."""
+    result = await obstore.get_async(store, key, options=_options(reference))
+    try:
+        _check_pins(reference, result.meta)
+        first, count = claimed(reference, result.meta["size"], max_bytes)
+        if result.range != (first, first + count):
+            raise AwayError("the store gave other bytes than asked for")
+        return await _body(result, count)
+    finally:
+        del result  # an error keeps this frame, and with it the connection on which the body still comes
 
 
 def _place(reference: Reference) -> Place:
@@ -96,11 +104,11 @@ def _quoted(etag: str) -> str:
     return etag if etag.startswith(('"', 'W/"')) else f'"{etag}"'
 
 
-def _check_pins(reference: Reference, result: GetResult) -> None:
+def _check_pins(reference: Reference, meta: ObjectMeta) -> None:
     """Some stores answer as if nothing had been pinned."""
-    if reference.etag is not None and _quoted(result.meta["e_tag"] or "") != _quoted(reference.etag):
+    if reference.etag is not None and _quoted(meta["e_tag"] or "") != _quoted(reference.etag):
         raise failed("bad_digest", reference, "the object is another than the one pinned by its etag")
-    if reference.version is not None and result.meta["version"] != reference.version:
+    if reference.version is not None and meta["version"] != reference.version:
         raise failed("not_found", reference, "the store does not have the pinned version")
 
 

@@ -72,12 +72,12 @@ def answer(desk: Desk, function: Function) -> None:
         put_error(desk, error.stage, error.error, error.reason)
     except MemoryError:
         put_error(desk, "decode", "out_of_memory", "the decoder met its memory limit")
-    except Exception as error:  # noqa: BLE001  # media raise anything at all (FFmpeg's bindings: IndexError, UnicodeDecodeError, …)
+    except Exception as error:  # noqa: BLE001  # media raise anything at all (IndexError, UnicodeDecodeError)
         put_error(desk, "decode", "crashed", f"the decoder failed with {type(error).__name__}")
 
 
 def _close_all_but(link_fd: int) -> None:
-    """Keep the null device as standard streams, and the socket. ``mmap`` keeps a descriptor of the slot: that goes too."""
+    """Keep the null device as standard streams, and the socket. ``mmap`` kept one of the slot: not even that."""
     most = os.sysconf("SC_OPEN_MAX")
     os.closerange(3, link_fd)
     os.closerange(link_fd + 1, most)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from msgspec import Struct
 
 from worker.errors import Stopped
 from worker.topics import Topic
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from worker.settings.tree import Kafka
 
 ASK_S = 30.0
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """What the brokers tell of themselves."""
+
+    brokers: int
+    max_message_bytes: int | None
+    """The default for topics that set none; None where the broker does not say."""
 
 
 @asynccontextmanager
@@ -41,7 +50,9 @@ async def describe(kafka: Kafka, names: Collection[str]) -> dict[str, Topic]:
         Stopped: The broker could not be asked.
     """
     async with _admin(kafka) as client:
-        there = {t["topic"]: t for t in await client.describe_topics(list(names)) if t["error_code"] == 0}
+        # All topics are asked for: aiokafka's question for one that is missing has brokers make it, and wrongly.
+        every = {t["topic"]: t for t in await client.describe_topics() if t["error_code"] == 0}
+        there = {name: every[name] for name in names if name in every}
         configs = await _configs(client, there)
     return {
         name: Topic(name=name, partitions=len(topic["partitions"]), config=configs.get(name, {}))
@@ -63,6 +74,28 @@ async def _configs(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[st
         for code, _, _, name, entries in response.resources
         if code == 0
     }
+
+
+async def cluster(kafka: Kafka) -> Cluster:
+    """Return what the brokers tell of themselves.
+
+    Raises:
+        Stopped: The broker could not be asked.
+    """
+    async with _admin(kafka) as client:
+        brokers = [broker["node_id"] for broker in (await client.describe_cluster())["brokers"]]
+        config = await _broker_config(client, brokers[0]) if brokers else {}
+    limit = config.get("message.max.bytes", "")
+    return Cluster(brokers=len(brokers), max_message_bytes=int(limit) if limit.isdigit() else None)
+
+
+async def _broker_config(client: AIOKafkaAdminClient, node: int) -> dict[str, str]:
+    try:
+        responses = await client.describe_configs([ConfigResource(ConfigResourceType.BROKER, str(node))])
+    except KafkaError:
+        return {}  # not supported or not allowed
+    found = [entries for response in responses for code, _, _, _, entries in response.resources if code == 0]
+    return {entry[0]: entry[1] for entries in found for entry in entries if entry[1] is not None}
 
 
 async def create(kafka: Kafka, topics: Iterable[Topic], *, replication: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Bytes to a container that FFmpeg may open: told by content, held against what the publisher says.
 
 FFmpeg's own probing is never used: its guesses include playlists and session descriptions, which open further files.
-Formats: ISO/IEC 13818-1 (transport packets), ISO/IEC 14496-12 (boxes), RFC 8794 (EBML).
+Formats: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML); transport packets have a module of their own.
 """
 
 from __future__ import annotations
@@ -12,22 +12,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from worker.errors import SegmentError
 from worker.records import ContentType
+from worker.sampling.transport import Transport, transport
 
 Demuxer = Literal["mpegts", "mov", "matroska"]
 Bytes = bytes | memoryview
 
-TS_SYNC = 0x47
-TS_PACKETS = (188, 192, 204)
-"""Bytes: plain, with a time code (M2TS), with error correction."""
-TS_PROOF = 5
-"""Packets in a row that have to start with the sync byte."""
 EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 BOXES = frozenset(
-    [b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"sidx", b"ssix", b"emsg", b"prft", b"free", b"skip", b"pdin", b"uuid"]
+    [
+        b"ftyp",
+        b"styp",
+        b"moov",
+        b"moof",
+        b"mdat",
+        b"sidx",
+        b"ssix",
+        b"emsg",
+        b"prft",
+        b"free",
+        b"skip",
+        b"pdin",
+        b"uuid",
+    ]
     + [b"wide", b"mfra", b"meta", b"imda"]
 )
 MOST_BOXES = 10_000
@@ -50,6 +58,8 @@ class Source:
     """What to read, one after the other: the initialisation, if one is needed, and the segment."""
     truncated: bool
     """The container itself shows that its end is missing."""
+    packets: Transport | None = None
+    """Of MPEG-TS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,53 +114,26 @@ def recognise(data: Bytes, init: bytes | None, content_type: ContentType | None)
             than the content type says, ``fetch/no_init`` where fragments of MP4 come without an initialisation.
     """
     view = memoryview(data)
-    demuxer = _sniff(view)
-    if demuxer is None:
-        raise SegmentError("decode", "corrupt", "the bytes are neither MPEG-TS nor MP4 nor WebM")
+    packets = transport(view) if bytes(view[4:8]) not in BOXES else None
+    demuxer = _sniff(view, packets)
     if content_type is not None and DEMUXER[content_type] != demuxer:
-        raise SegmentError("decode", "container_mismatch", f"the content type is {content_type}, the bytes are {demuxer}")
+        raise SegmentError(
+            "decode", "container_mismatch", f"the content type is {content_type}, the bytes are {demuxer}"
+        )
     if demuxer == "mov":
         return _mp4(view, init)
-    truncated = _ts_truncated(view) if demuxer == "mpegts" else _ebml_truncated(view)
-    return Source(demuxer=demuxer, parts=(view,), truncated=truncated)
+    truncated = _ebml_truncated(view) if packets is None else packets.truncated
+    return Source(demuxer=demuxer, parts=(view,), truncated=truncated, packets=packets)
 
 
-def scrambled(parts: tuple[memoryview, ...]) -> bool:
-    """Whether most of an MPEG-TS segment's packets are scrambled (``transport_scrambling_control``)."""
-    lattice = _ts_lattice(parts[-1])
-    if lattice is None:
-        return False
-    offset, size = lattice
-    packets = np.frombuffer(parts[-1][offset:], np.uint8)
-    packets = packets[: len(packets) // size * size].reshape(-1, size)
-    return bool(np.mean(packets[:, 3] & 0xC0 != 0) > 1 / 2)
-
-
-def _sniff(view: memoryview) -> Demuxer | None:
+def _sniff(view: memoryview, packets: Transport | None) -> Demuxer:
     if bytes(view[:4]) == EBML_MAGIC:
         return "matroska"
     if bytes(view[4:8]) in BOXES:
         return "mov"
-    return "mpegts" if _ts_lattice(view) is not None else None
-
-
-def _ts_lattice(view: memoryview) -> tuple[int, int] | None:
-    """Offset and size of transport packets, or None where there are none.
-
-    A segment may start inside a packet; so the first sync byte may be anywhere in the first packet's length.
-    """
-    head = np.frombuffer(view[: (TS_PROOF + 1) * max(TS_PACKETS)], np.uint8)
-    for size in TS_PACKETS:
-        for offset in np.flatnonzero(head[:size] == TS_SYNC):
-            marks = head[offset::size][:TS_PROOF]
-            if len(head) - offset >= size and (marks == TS_SYNC).all() and (len(marks) > 1 or offset == 0):
-                return int(offset), size
-    return None
-
-
-def _ts_truncated(view: memoryview) -> bool:
-    lattice = _ts_lattice(view)
-    return lattice is not None and (len(view) - lattice[0]) % lattice[1] != 0
+    if packets is not None:
+        return "mpegts"
+    raise SegmentError("decode", "corrupt", "the bytes are neither MPEG-TS nor MP4 nor WebM")
 
 
 def _mp4(view: memoryview, init: bytes | None) -> Source:

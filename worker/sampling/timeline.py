@@ -1,12 +1,15 @@
-"""When a segment's frames are shown, from its packets alone."""
+"""When a segment's frames are shown and whether they are whole, from its packets alone."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
 from av.packet import Packet
 from av.video.stream import VideoStream
+
+from worker.sampling.transport import Transport
 
 WRAP_TICKS = 1 << 33
 """MPEG-TS counts 33 bits of a 90 kHz clock (ISO/IEC 13818-1, 2.4.3.7)."""
@@ -35,12 +38,13 @@ class Timeline:
         wrap_s: After how many seconds the clock wraps; None where it does not.
     """
 
-    def __init__(self, *, wraps: bool) -> None:
-        self.wrap_s = WRAP_TICKS / TS_CLOCK_HZ if wraps else None
+    def __init__(self, packets: Transport | None) -> None:
+        self._transport = packets
+        self._wraps = packets is not None
+        self.wrap_s = WRAP_TICKS / TS_CLOCK_HZ if self._wraps else None
         self.keyframes: list[tuple[Packet[VideoStream], float]] = []
         self.start_s: float | None = None
         self.duration_s: float | None = None
-        self._wraps = wraps
         self._time_base = Fraction(1, TS_CLOCK_HZ)
         self._shown: list[_Tick] = []
         self._hidden: list[_Tick] = []
@@ -48,10 +52,13 @@ class Timeline:
         self._hidden_keys: list[tuple[Packet[VideoStream], int]] = []
         self._leading: set[int] = set()
         self._origin: int | None = None
+        self._positions: list[int] = []
 
     def add(self, packet: Packet[VideoStream]) -> None:
         """One packet, in decoding order."""
         self._time_base = packet.time_base
+        if packet.pos is not None:
+            self._positions.append(packet.pos)
         tick = _Tick(self._placed(packet), packet.duration or 0)
         shown, keys = (self._hidden, self._hidden_keys) if packet.is_discard else (self._shown, self._keys)
         shown.append(tick)
@@ -71,6 +78,16 @@ class Timeline:
         length = _last_duration(ticks, measured=self._wraps)
         self.duration_s = None if length is None else (ticks[-1].pts - ticks[0].pts + length) * seconds
         self.keyframes = [(packet, max(0, pts - first) * seconds) for packet, pts in self._keys or self._hidden_keys]
+
+    def is_whole(self, packet: Packet[VideoStream]) -> bool:
+        """Whether all of a packet's bytes are there, as far as the container can tell."""
+        if self._transport is None:
+            return not packet.is_corrupt
+        if packet.pos is None:
+            return False
+        following = bisect_right(self._positions, packet.pos)
+        stop = self._positions[following] if following < len(self._positions) else None
+        return self._transport.is_whole(packet.stream.id, packet.pos, stop)
 
     def _placed(self, packet: Packet[VideoStream]) -> int:
         """A packet's presentation time, unwrapped against the first packet's; where it has none, the last one's end."""

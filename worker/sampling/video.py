@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from worker.errors import SegmentError
 from worker.records import Ask
 from worker.sampling.keyframe import Keyframe
-from worker.sampling.recognise import Bytes, Reader, Source, recognise, scrambled
+from worker.sampling.recognise import Bytes, Reader, Source, recognise
 from worker.sampling.timeline import Timeline
 
 CODECS = frozenset({"h264", "hevc", "vp9", "vp8", "av1"})
@@ -64,7 +64,7 @@ class Video:
         self._source = source
         self._stream = _first_video(container)
         self.codec = None if self._stream is None else _checked_codec(self._stream, ask, source)
-        self._timeline = Timeline(wraps=source.demuxer == "mpegts")
+        self._timeline = Timeline(source.packets)
         if self._stream is not None:
             self._read(container, self._stream)
         self.start_s = self._timeline.start_s
@@ -110,6 +110,7 @@ class Video:
                 raise _corrupt(error, self._source) from None
         # MP4 has an index: what it lists and nobody could read is missing.
         self.damaged |= self.container == "mov" and packets < len(stream.index_entries)
+        self.damaged |= self._source.packets is not None and self._source.packets.damaged(stream.id)
         self._timeline.close()
         if not self._timeline.keyframes:
             self._explain_no_keyframe(packets)
@@ -119,13 +120,15 @@ class Video:
         if _is_scrambled(self._source):
             raise SegmentError("decode", "encrypted", "the transport packets are scrambled")
         if self.damaged:
-            raise SegmentError("decode", "corrupt", f"the segment is damaged before its first keyframe ({packets} packets)")
+            raise SegmentError(
+                "decode", "corrupt", f"the segment is damaged before its first keyframe ({packets} packets)"
+            )
 
     def _decode(self, packet: Packet[VideoStream]) -> VideoFrame:
         """One keyframe, alone and whole."""
         if packet.has_sidedata("encryption_info"):
             raise SegmentError("decode", "encrypted", "the keyframe is encrypted (common encryption)")
-        if packet.is_corrupt:
+        if not self._timeline.is_whole(packet):
             raise SegmentError("decode", "corrupt", "the container shows that the keyframe is not whole")
         context = packet.stream.codec_context
         try:
@@ -208,7 +211,9 @@ def _checked_codec(stream: VideoStream, ask: Ask, source: Source) -> str:
     if context is None or codec not in CODECS:
         if _is_protected(source):
             raise SegmentError("decode", "encrypted", "the video is encrypted (common encryption)")
-        raise SegmentError("decode", "unsupported_codec", f"the video is {codec or 'of a codec that nobody here knows'}")
+        raise SegmentError(
+            "decode", "unsupported_codec", f"the video is {codec or 'of a codec that nobody here knows'}"
+        )
     _check_size(context.width, context.height, ask.max_pixels)
     context.thread_count = 1
     context.options = {"max_pixels": str(ask.max_pixels)}
@@ -231,7 +236,7 @@ def _corrupt(error: BaseException, source: Source) -> SegmentError:
 
 
 def _is_scrambled(source: Source) -> bool:
-    return source.demuxer == "mpegts" and scrambled(source.parts)
+    return source.packets is not None and source.packets.scrambled()
 
 
 def _is_protected(source: Source) -> bool:

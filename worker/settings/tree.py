@@ -7,30 +7,45 @@ TOML table ``[a]``. The string under each field is its help text; the README's t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 MIB = 1024 * 1024
+
+# The ranges are wide: they catch slips (a wrong unit, a sign, a zero too many), they are no advice.
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+CountOrZero = Annotated[int, Meta(ge=0, le=1_000_000)]
+Size = Annotated[int, Meta(ge=1024, le=1024**4)]
+Pixels = Annotated[int, Meta(ge=256, le=2**31 - 1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=86_400)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Name = Annotated[str, Meta(min_length=1)]
+TopicName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
+OptionalTopicName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,249}\Z")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kafka:
     """The link to the broker."""
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: Name = "localhost:9092"
     """Brokers to start from, host:port, separated by commas."""
-    group_id: str = "framewatch"
+    group_id: Name = "framewatch"
     """Consumer group; also the stem of the transactional ids. One deployment, one group."""
     instance_id: str = ""
     """Static member id, stable over restarts (a pod's name), unique in the group. Empty: a dynamic member."""
     guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
     """exactly_once: a segment's results and its offset in one transaction. at_least_once: for brokers without them."""
-    session_timeout_s: float = 45.0
+    session_timeout_s: Seconds = 45.0
     """After how long without a heartbeat the group takes a member for dead."""
-    rebalance_timeout_s: float = 60.0
+    rebalance_timeout_s: Seconds = 60.0
     """How long a rebalance waits for members; draining stays below it."""
-    send_deadline_s: float = 30.0
+    send_deadline_s: Seconds = 30.0
     """How long a release may take before its outcome counts as unknown and the partition is taken again."""
-    max_message_bytes: int = 8 * MIB
+    max_message_bytes: Size = 8 * MIB
     """Largest record read or written."""
 
 
@@ -38,15 +53,15 @@ class Kafka:
 class Topics:
     """Names of the topics. An empty name turns an optional topic off."""
 
-    segments: str = "segments"
+    segments: TopicName = "segments"
     """In: the platform's segments, keyed by stream id."""
-    escalations: str = "escalations"
+    escalations: TopicName = "escalations"
     """Out: incidents for people to review."""
-    dead_letters: str = "dead-letters"
+    dead_letters: TopicName = "dead-letters"
     """Out: events that can't be worked, each with its reason."""
-    risk: str = "risk"
+    risk: TopicName = "risk"
     """Private, compacted: the streams' state; as many partitions as segments."""
-    assessments: str = ""
+    assessments: OptionalTopicName = ""
     """Out, optional: one record per consumed segment, whatever became of it."""
 
 
@@ -54,17 +69,17 @@ class Topics:
 class Intake:
     """How much is in work at once, and how often results leave."""
 
-    max_segments: int = 256
+    max_segments: Count = 256
     """Segments in work or waiting in this process; above it, partitions are paused."""
-    max_bytes: int = 512 * MIB
+    max_bytes: Size = 512 * MIB
     """Bytes of bodies in work or waiting in this process; above it, partitions are paused."""
-    window: int = 2000
+    window: Count = 2000
     """How far a partition may be consumed ahead of its first unfinished segment."""
-    resume_below: float = 0.5
+    resume_below: Share = 0.5
     """Paused partitions go on when both fall below this share of their limit."""
-    release_interval_s: float = 0.5
+    release_interval_s: Seconds = 0.5
     """How often finished results leave when there is no incident; an incident leaves at once."""
-    drain_s: float = 15.0
+    drain_s: Seconds = 15.0
     """How long a revoked partition may finish what is in work before it abandons it."""
     on_rewind: Literal["stop", "reprocess", "keep"] = "stop"
     """Where somebody moved the committed offset: stop, forget the streams' state, or go on with it."""
@@ -96,21 +111,21 @@ class Fetch:
 
     roots: tuple[Root | str, ...] = ()
     """URIs ending in a slash, or tables {uri, endpoint, region, private, plaintext, header_file, credentials_file}."""
-    max_bytes: int = 64 * MIB
+    max_bytes: Size = 64 * MIB
     """Largest object fetched."""
-    timeout_s: float = 10.0
+    timeout_s: Seconds = 10.0
     """How long one try of one object may take."""
-    attempts: int = 3
-    """Tries of an object before its segment is a dead letter."""
+    attempts: Count = 3
+    """Tries of an object whose store is away, before its partition waits for the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """Which keyframes are looked at."""
 
-    interval_s: float = 2.0
+    interval_s: SecondsOrZero = 2.0
     """The first keyframe of each segment, and those so many seconds after the last one taken. 0: every keyframe."""
-    max_keyframes: int = 64
+    max_keyframes: Count = 64
     """Most keyframes taken from one segment."""
 
 
@@ -118,15 +133,15 @@ class Sampling:
 class Jail:
     """The decoder processes."""
 
-    processes: int = 0
+    processes: CountOrZero = 0
     """How many. 0: one for each core this process may use."""
-    deadline_s: float = 10.0
+    deadline_s: Seconds = 10.0
     """How long one segment may take before its decoder is killed."""
-    max_pixels: int = 8192 * 4352
+    max_pixels: Pixels = 8192 * 4352
     """Largest picture decoded, width times height."""
-    max_streams: int = 32
+    max_streams: Count = 32
     """Most streams in one container."""
-    memory_bytes: int = 1536 * MIB
+    memory_bytes: Size = 1536 * MIB
     """Memory that one decoder may take beyond what it starts with; a segment that needs more is out_of_memory."""
 
 
@@ -144,7 +159,7 @@ class Scoring:
 
     model: str = ""
     """The model folder. Empty: no classifier, only hash lists."""
-    threads: int = 0
+    threads: CountOrZero = 0
     """Threads that run the model, each with a single-threaded session. 0: one for each core."""
 
 
@@ -160,9 +175,9 @@ class PolicyFile:
 class Escalation:
     """What an incident carries."""
 
-    source: str = "framewatch"
+    source: Name = "framewatch"
     """ce_source of everything this deployment writes; the same for all its workers."""
-    preserve_before_s: float = 120.0
+    preserve_before_s: SecondsOrZero = 120.0
     """How much before the opening an incident asks the platform to preserve."""
 
 
@@ -190,7 +205,7 @@ class DeadLetters:
 class Shutdown:
     """How the worker ends."""
 
-    grace_s: float = 25.0
+    grace_s: Seconds = 25.0
     """After SIGTERM: drained, committed and gone within this time."""
 
 
@@ -198,9 +213,9 @@ class Shutdown:
 class Web:
     """/livez, /readyz and /metrics."""
 
-    host: str = "127.0.0.1"
+    host: Name = "127.0.0.1"
     """Address to listen on."""
-    port: int = 8080
+    port: Port = 8080
     """Port to listen on. 0: any free one."""
 
 

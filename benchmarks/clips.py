@@ -1,0 +1,185 @@
+"""Pinned segments: the same seed gives the same bytes with the same FFmpeg, whatever the machine.
+
+Pictures are made as YUV planes with integers only, and encoded by one thread without instructions that differ between
+processors. ``heavy`` ones are textured and grainy, as a busy stream at a high bitrate is: their IDR has 99 kB or more.
+``light`` ones are smooth, as a talking head is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from support.media import split_cmaf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from worker.records import ContentType
+
+SEED = 20261122
+SECONDS = 2
+FPS = 25
+HEAVY_IDR_BYTES = 99_000
+TICKS = 90_000
+GRAIN = {"heavy": 7, "light": 1}
+"""Half the width of the noise on each sample of luma."""
+QUANTISER = {"heavy": 26, "light": 30}
+FRAGMENTED = {"fflags": "+bitexact", "movflags": "frag_keyframe+empty_moov+default_base_moof+cmaf"}
+TRANSPORT = {"fflags": "+bitexact", "mpegts_copyts": "1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is encoded once, and in which containers it is measured."""
+
+    height: int
+    """Lines; the width follows from 16:9."""
+    codec: str
+    weight: str
+    containers: tuple[str, ...]
+    keyframes: int = 1
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.height * 16 // 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One segment."""
+
+    name: str
+    data: bytes
+    init: bytes | None
+    content_type: ContentType
+    heavy: bool
+    idr_bytes: int
+    """Size of the first keyframe's packet."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of initialisation and segment, hex."""
+        return hashlib.sha256((self.init or b"") + self.data).hexdigest()
+
+
+FULL = (
+    Recipe(height=720, codec="h264", weight="heavy", containers=("ts", "fmp4", "cmaf")),
+    Recipe(height=720, codec="h264", weight="light", containers=("ts", "cmaf")),
+    Recipe(height=720, codec="h264", weight="heavy", containers=("ts",), keyframes=2),
+    Recipe(height=1080, codec="h264", weight="heavy", containers=("ts", "cmaf")),
+    Recipe(height=1080, codec="h264", weight="light", containers=("ts",)),
+    Recipe(height=720, codec="hevc", weight="heavy", containers=("fmp4",)),
+)
+QUICK = (
+    Recipe(height=720, codec="h264", weight="heavy", containers=("ts", "cmaf")),
+    Recipe(height=720, codec="h264", weight="light", containers=("ts",)),
+)
+
+
+def make(recipes: tuple[Recipe, ...], seed: int, *, seconds: float = SECONDS) -> list[Clip]:
+    """Encode each recipe once and put it into its containers, without encoding it again."""
+    return [clip for recipe in recipes for clip in _clips(recipe, seed, seconds)]
+
+
+def _clips(recipe: Recipe, seed: int, seconds: float) -> Iterator[Clip]:
+    whole = encode(recipe, seed, frames=round(seconds * FPS))
+    idr_bytes = _idr_bytes(whole)
+    for container in recipe.containers:
+        data, init, content_type = _contained(whole, container)
+        yield Clip(
+            name=f"{recipe.height}p {recipe.codec} {recipe.weight} {container}" + _several(recipe),
+            data=data,
+            init=init,
+            content_type=content_type,
+            heavy=recipe.weight == "heavy",
+            idr_bytes=idr_bytes,
+        )
+
+
+def _several(recipe: Recipe) -> str:
+    return f", {recipe.keyframes} keyframes" if recipe.keyframes > 1 else ""
+
+
+def _contained(whole: bytes, container: str) -> tuple[bytes, bytes | None, ContentType]:
+    if container == "ts":
+        return remux(whole, "mpegts", TRANSPORT), None, "video/mp2t"
+    if container == "fmp4":
+        return whole, None, "video/mp4"
+    init, fragments = split_cmaf(whole)
+    return b"".join(fragments), init, "video/iso.segment"
+
+
+def planes(recipe: Recipe, seed: int, frames: int) -> Iterator[NDArray[np.uint8]]:
+    """Pictures as yuv420p, shape (height * 3 / 2, width): soft blobs that drift under grain that doesn't."""
+    rng = np.random.default_rng(seed)
+    height, width = recipe.height, recipe.width
+    luma = smooth(rng, height, width + frames * 4, 90)
+    chroma = [smooth(rng, height // 2, width // 2 + frames * 2, 45) for _ in range(2)]
+    reach = GRAIN[recipe.weight]
+    grain = rng.integers(-reach, reach + 1, (height, width), dtype=np.int16)
+    for number in range(frames):
+        lit = luma[:, number * 4 : number * 4 + width].astype(np.int16) + grain
+        colours = [plane[:, number * 2 : number * 2 + width // 2].ravel() for plane in chroma]
+        parts = [np.clip(lit, 16, 235).astype(np.uint8).ravel(), *colours]
+        yield np.concatenate(parts).reshape(height * 3 // 2, width)
+
+
+def smooth(rng: np.random.Generator, height: int, width: int, cell: int) -> NDArray[np.uint8]:
+    """Random levels on a coarse grid, linear between; shape (height, width), 16 to 235, integers all the way."""
+    levels = rng.integers(16, 236, (height // cell + 2, width // cell + 2), dtype=np.int32)
+    y, x = np.arange(height)[:, None], np.arange(width)[None, :]
+    row, down, column, right = y // cell, y % cell, x // cell, x % cell
+    above = levels[row, column] * (cell - right) + levels[row, column + 1] * right
+    below = levels[row + 1, column] * (cell - right) + levels[row + 1, column + 1] * right
+    return ((above * (cell - down) + below * down) // (cell * cell)).astype(np.uint8)
+
+
+def encode(recipe: Recipe, seed: int, *, frames: int) -> bytes:
+    """Closed groups of pictures as fragmented MP4, a fragment each."""
+    written = io.BytesIO()
+    with av.open(written, "w", format="mp4", options=FRAGMENTED) as out:
+        encoder = {"h264": "libx264", "hevc": "libx265"}[recipe.codec]
+        video: Any = out.add_stream(encoder, rate=FPS, options=_options(recipe, frames))
+        video.width, video.height, video.pix_fmt = recipe.width, recipe.height, "yuv420p"
+        video.codec_context.thread_count = 1
+        video.codec_context.time_base = Fraction(1, TICKS)
+        for number, picture in enumerate(planes(recipe, seed, frames)):
+            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+            frame.time_base, frame.pts = Fraction(1, TICKS), number * TICKS // FPS
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return written.getvalue()
+
+
+def _options(recipe: Recipe, frames: int) -> dict[str, str]:
+    quantiser, gop = QUANTISER[recipe.weight], -(-frames // recipe.keyframes)
+    group = f"keyint={gop}:min-keyint={gop}:scenecut=0:qp={quantiser}"
+    if recipe.codec == "h264":
+        return {"preset": "superfast", "x264-params": f"{group}:cabac=1:cpu-independent=1"}
+    return {"preset": "ultrafast", "x265-params": f"{group}:log-level=none:pools=none:frame-threads=1:bframes=0"}
+
+
+def remux(whole: bytes, muxer: str, options: dict[str, str]) -> bytes:
+    """The same packets in another container."""
+    written = io.BytesIO()
+    with av.open(io.BytesIO(whole), format="mov") as source, av.open(written, "w", format=muxer, options=options) as out:
+        stream: Any = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    return written.getvalue()
+
+
+def _idr_bytes(whole: bytes) -> int:
+    with av.open(io.BytesIO(whole), format="mov") as source:
+        return next(packet.size for packet in source.demux(source.streams.video[0]) if packet.is_keyframe)

@@ -1,0 +1,98 @@
+"""What the speed must not cost: each figure is held against an implementation that shares nothing with ours."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from benchmarks import floor, stages
+from benchmarks.clips import Clip, Recipe, make
+
+from worker.examine import examine
+from worker.hashing import hamming
+from worker.matching import Matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from benchmarks.stages import Jailed
+
+    from worker.records import Frame, HashList, View
+    from worker.scoring.session import Classifier
+
+HEIGHTS = (360, 720, 1080)
+WEIGHTS = ("heavy", "light")
+
+
+def why_no_oracle() -> str | None:
+    """Why PDQ can't be compared here; None where it can."""
+    return None if find_spec("pdqhash") else "pdqhash is not installed (it is built from source: a C++ compiler)"
+
+
+def pictures(count: int, seed: int) -> list[Clip]:
+    """One-frame segments of as many different pictures, of all heights and weights in turn."""
+    kinds = [Recipe(height=h, codec="h264", weight=w, containers=("ts",)) for h in HEIGHTS for w in WEIGHTS]
+    return [make((kinds[n % len(kinds)],), seed + 1 + n, seconds=1 / 25)[0] for n in range(count)]
+
+
+def pdq_bits(clips: Iterable[Clip], view: View) -> list[int]:
+    """By how many of the 256 bits our PDQ differs from ``pdqhash`` on the full RGB frame; pictures without one left out."""
+    import pdqhash  # noqa: PLC0415 - optional, see why_no_oracle
+
+    found = []
+    for clip in clips:
+        ours = examine(clip.data, clip.init, stages.asking(clip, view)).frames[0].hash.pdq
+        with av.open(io.BytesIO(clip.data), format=floor.FORMATS[clip.content_type]) as container:
+            rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        vector, _ = pdqhash.compute(np.ascontiguousarray(rgb))
+        if ours is not None:
+            found.append(hamming(ours, np.packbits(vector).tobytes()))
+    return found
+
+
+def keyframes_off(clip: Clip, view: View) -> int:
+    """By how many the keyframes seen differ from those of PyAV's full decode."""
+    return abs(examine(clip.data, clip.init, stages.asking(clip, view)).keyframes_seen - floor.keyframes(clip))
+
+
+def jail_differs(clip: Clip, view: View, jail: Jailed) -> bool:
+    """Whether the jail finds anything else in a segment than this process does."""
+    ask = stages.asking(clip, view)
+    here, there = examine(clip.data, clip.init, ask).frames, jail.sample(stages.media(clip), ask).frames
+    return len(here) != len(there) or not all(map(_same, here, there))
+
+
+def _same(one: Frame, other: Frame) -> bool:
+    same_picture = np.array_equal(one.picture, other.picture) if one.picture is not None else other.picture is None
+    return same_picture and (one.hash, one.offset_s) == (other.hash, other.offset_s)
+
+
+def score_off(clip: Clip, classifier: Classifier, model: Path) -> float:
+    """By how much the graph's numbers differ from bare onnxruntime's, largest label; the same activation applied."""
+    numbers = floor.Bare(model).run(stages.ready(clip, classifier, model))
+    bare = stages.interpreted(numbers, model)
+    ours = classifier.score_one(stages.picture_of(clip, classifier))
+    return max(abs(ours[label].score - bare[label].score) for label in ours)
+
+
+def matches_wrong(known: HashList, seed: int, queries: int = 50) -> int:
+    """Of queries at the radius and one bit beyond it from a known hash, how many are answered wrongly."""
+    rng, matcher = np.random.default_rng(seed), Matcher([known])
+    wrong = 0
+    for row in rng.choice(len(known.hashes), queries, replace=False):
+        for bits, expected in ((known.radius, True), (known.radius + 1, False)):
+            query = flipped(known.hashes[row], rng.choice(256, bits, replace=False))
+            entries = {match.entry for match in matcher.match(query)}
+            wrong += (f"{known.files[0].stem}:{row + 1}" in entries) is not expected
+    return wrong
+
+
+def flipped(packed: np.ndarray, bits: np.ndarray) -> bytes:
+    """A hash with some of its bits turned round."""
+    unpacked = np.unpackbits(packed)
+    unpacked[bits] ^= 1
+    return np.packbits(unpacked).tobytes()

@@ -1,0 +1,72 @@
+"""Checks of the broker: reachable, topics as they must be, transactions."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from worker import topics
+from worker.commands.checks.findings import Finding
+from worker.kafka import admin, probe
+from worker.provisioning.rights import transactional_prefix
+
+if TYPE_CHECKING:
+    from worker.settings.tree import Settings
+    from worker.topics import Problem, Role, Topic
+
+PROBE_S = 15.0
+DAY_MS = 24 * 3600 * 1000
+
+
+async def reachable(settings: Settings) -> list[Finding]:
+    """Check that the broker answers, and what it takes by default. Raises Stopped."""
+    told = await admin.cluster(settings.kafka)
+    limit = "" if told.max_message_bytes is None else f", message.max.bytes {told.max_message_bytes}"
+    detail = f"{told.brokers} at {settings.kafka.bootstrap_servers}{limit}"
+    return [Finding(level="pass", what="brokers", detail=detail)]
+
+
+async def topics_right(settings: Settings) -> list[Finding]:
+    """Check each topic in use. Raises Stopped."""
+    names = topics.names(settings)
+    found = await admin.describe(settings.kafka, list(names.values()))
+    wrong = topics.problems(settings, found)
+    good = [_topic(role, found[name]) for role, name in names.items() if not any(p.topic == name for p in wrong)]
+    return [*good, *map(_problem, wrong)]
+
+
+async def transactions(settings: Settings) -> list[Finding]:
+    """Check that the broker's transactions work, with an id that no partition has. Raises Stopped."""
+    if settings.kafka.guarantee != "exactly_once":
+        return [
+            Finding(
+                level="warning",
+                what="transactions",
+                detail="not used: after a crash an incident can come twice, with the same ce_id",
+                remedy="kafka.guarantee = exactly_once, if the broker has transactions",
+            )
+        ]
+    # Below the prefix that the worker is granted; no number at its end, so that no partition's producer is fenced.
+    probe_id = f"{transactional_prefix(settings)}check-{socket.gethostname()}-{os.getpid()}-probe"
+    await probe.transactions(settings.kafka, probe_id, timeout_s=PROBE_S)
+    return [Finding(level="pass", what="transactions", detail="one was begun and aborted, with nothing in it")]
+
+
+def _topic(role: Role, topic: Topic) -> Finding:
+    told = [f"{topic.partitions} partitions"]
+    if limit := topic.config.get("max.message.bytes"):
+        told.append(f"records to {limit} bytes")
+    if role == "risk" and "cleanup.policy" in topic.config:
+        told.append("compacted")
+    retention_ms = topic.config.get("retention.ms", "")
+    if role != "risk" and retention_ms.isdigit():
+        told.append(f"kept {int(retention_ms) / DAY_MS:g} days")
+    if not topic.config:
+        told.append("the broker tells no configuration: not checked")
+    return Finding(level="pass", what=f"topic {topic.name}", detail=", ".join(told))
+
+
+def _problem(problem: Problem) -> Finding:
+    level = "failure" if problem.fatal else "warning"
+    return Finding(level=level, what=f"topic {problem.topic}", detail=problem.what, remedy=problem.remedy)

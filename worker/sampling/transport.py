@@ -1,0 +1,93 @@
+"""What MPEG-TS packets tell about damage (ISO/IEC 13818-1, 2.4.3).
+
+FFmpeg marks damage too, but on the frame after or before the damaged one, and not at all at a segment's end; HEVC then decodes
+half a keyframe without a word. So the packets that carry a keyframe are looked at here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYNC = 0x47
+SIZES = (188, 192, 204)
+"""Bytes of a packet: plain, with a time code before it (M2TS), with error correction after it."""
+PROOF = 5
+"""Packets in a row that have to start with the sync byte."""
+
+
+class Transport:
+    """The packets of one MPEG-TS segment.
+
+    Attributes:
+        truncated: The last packet is not whole.
+    """
+
+    def __init__(self, view: memoryview, offset: int, size: int) -> None:
+        count = (len(view) - offset) // size
+        self.truncated = (len(view) - offset) % size != 0
+        self._offset, self._size = offset, size
+        self._packets = np.frombuffer(view, np.uint8, count * size, offset).reshape(count, size)
+        heads = self._packets
+        self._pids = ((heads[:, 1] & 0x1F).astype(np.uint16) << 8) | heads[:, 2]
+
+    def scrambled(self) -> bool:
+        """Whether most packets are scrambled (``transport_scrambling_control``)."""
+        return bool(np.mean(self._packets[:, 3] & 0xC0 != 0) > 1 / 2)
+
+    def is_whole(self, pid: int, start: int, stop: int | None) -> bool:
+        """Whether every packet of a frame is there.
+
+        Args:
+            pid: The stream's packet identifier.
+            start: Byte position where the frame starts.
+            stop: Byte position where the next one starts; None for the last one.
+        """
+        if stop is None and (self.truncated or self._last_is_full(pid)):
+            return False
+        last = len(self._packets) if stop is None else self._number(stop)
+        broken = self._broken(pid)
+        return not ((broken >= self._number(start)) & (broken < last)).any()
+
+    def damaged(self, pid: int) -> bool:
+        """Whether anything of these packets is broken, or missing between the first and the last."""
+        return self.truncated or len(self._broken(pid)) > 0
+
+    def _number(self, position: int) -> int:
+        return (position - self._offset) // self._size
+
+    def _broken(self, pid: int) -> NDArray[np.intp]:
+        """Numbers of the packets that are out of step, marked as broken, or followed by a gap in the continuity counter."""
+        unsynced = np.flatnonzero(self._packets[:, 0] != SYNC)
+        mine = self._with_payload(pid)
+        heads = self._packets[mine]
+        marked = mine[heads[:, 1] & 0x80 != 0]
+        steps = np.diff(heads[:, 3].astype(np.int16)) & 0x0F
+        announced = (heads[1:, 3] & 0x20 != 0) & (heads[1:, 4] > 0) & (heads[1:, 5] & 0x80 != 0)
+        # A packet may be sent twice: the same counter is no gap.
+        gaps = mine[:-1][(steps > 1) & ~announced]
+        return np.concatenate([unsynced, marked, gaps])
+
+    def _last_is_full(self, pid: int) -> bool:
+        """Whether the last packet has no stuffing. Where a frame really ends, 183 of 184 have some."""
+        mine = self._with_payload(pid)
+        return len(mine) > 0 and not self._packets[mine[-1], 3] & 0x20
+
+    def _with_payload(self, pid: int) -> NDArray[np.intp]:
+        heads = self._packets
+        return np.flatnonzero((heads[:, 0] == SYNC) & (self._pids == pid) & (heads[:, 3] & 0x10 != 0))
+
+
+def transport(view: memoryview) -> Transport | None:
+    """The segment as transport packets, or None where it has none.
+
+    A segment may start inside a packet; so the first sync byte may be anywhere in the first packet's length.
+    """
+    head = np.frombuffer(view[: (PROOF + 1) * max(SIZES)], np.uint8)
+    for size in SIZES:
+        for offset in np.flatnonzero(head[:size] == SYNC):
+            marks = head[offset::size][:PROOF]
+            whole = len(head) - offset >= size
+            if whole and (marks == SYNC).all() and (len(marks) > 1 or offset == 0):
+                return Transport(view, int(offset), size)
+    return None
