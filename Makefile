@@ -21,7 +21,7 @@ demo: .venv/.runs .venv/.wheel  ## watch a dozen make-believe streams (DEMO_ARGS
 	@$(BIN)/framewatch demo $(DEMO_ARGS)
 
 test: .venv/.develops .venv/.oracle .venv/.wheel  ## the whole suite, on the installed wheel (PYTEST_ARGS="-k word" for a part)
-	FRAMEWATCH_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
+	FRAMEWATCH_TEST_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 lint: .venv/.develops  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -111,7 +111,7 @@ def _several(recipe: Recipe) -> str:
 
 def _contained(whole: bytes, container: str) -> tuple[bytes, bytes | None, ContentType]:
     if container == "ts":
-        return remux(whole, "mpegts", TRANSPORT), None, "video/mp2t"
+        return transport(whole), None, "video/mp2t"
     if container == "fmp4":
         return whole, None, "video/mp4"
     init, fragments = split_cmaf(whole)
@@ -168,13 +168,20 @@ def _options(recipe: Recipe, frames: int) -> dict[str, str]:
     return {"preset": "ultrafast", "x265-params": f"{group}:log-level=none:pools=none:frame-threads=1:bframes=0"}
 
 
-def remux(whole: bytes, muxer: str, options: dict[str, str]) -> bytes:
-    """The same packets in another container."""
+def transport(whole: bytes, *, start_s: int = 0) -> bytes:
+    """Fragmented MP4 as MPEG-TS, its first frame at so many seconds."""
+    return remux(whole, "mpegts", TRANSPORT, start_s=start_s)
+
+
+def remux(whole: bytes, muxer: str, options: dict[str, str], *, start_s: int = 0) -> bytes:
+    """The same packets in another container, later by so many seconds."""
     written = io.BytesIO()
     with av.open(io.BytesIO(whole), format="mov") as source, av.open(written, "w", format=muxer, options=options) as out:
         stream: Any = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.size:
+                later = start_s * packet.time_base.denominator // packet.time_base.numerator
+                packet.pts, packet.dts = packet.pts + later, packet.dts + later
                 packet.stream = stream
                 out.mux(packet)
     return written.getvalue()

@@ -597,26 +597,26 @@ def test_a_lower_threshold_of_a_new_policy_opens_nothing_without_evidence() -> N
 def test_the_end_closes_an_incident(why: Any) -> None:
     """In one message that says both: no longer live, closed."""
     state, _ = play(steady(0.99, 4))
-    after, decision = risk.end(state, START, POLICY, why=why)
+    after, decision = risk.end(state, POLICY, why=why)
     assert decision is not None
     assert (decision.change, decision.closed_why, decision.incident.live) == ("closed", why, False)
     assert decision.incident.revision == 2
     assert after.incident is None
-    assert risk.end(after, START, POLICY, why=why) == (after, None)
+    assert risk.end(after, POLICY, why=why) == (after, None)
 
 
 def test_a_critical_incident_stays_open_after_the_end() -> None:
     """It is updated once, for nobody has reviewed it."""
-    after, decision = risk.end(opened(), START, POLICY, why="ended")
+    after, decision = risk.end(opened(), POLICY, why="ended")
     assert decision is not None
     assert (decision.change, decision.closed_why, decision.incident.live) == ("updated", None, False)
     assert after.incident == decision.incident
-    assert risk.end(after, START, POLICY, why="idle") == (after, None)
+    assert risk.end(after, POLICY, why="idle") == (after, None)
 
 
 def test_a_segment_after_the_end_makes_an_incident_live_again() -> None:
     """A late one does not."""
-    after, _ = risk.end(opened(), START, POLICY, why="ended")
+    after, _ = risk.end(opened(), POLICY, why="ended")
     assert play([placed(a_look(), number=1, watched_s=0.0, standing="late")], after)[1] == []
     _, (decision,) = play([placed(a_look(), number=1)], after)
     assert (decision.change, decision.incident.live, decision.incident.revision) == ("updated", True, 3)
@@ -625,7 +625,7 @@ def test_a_segment_after_the_end_makes_an_incident_live_again() -> None:
 def test_after_an_end_a_new_incident_needs_new_evidence() -> None:
     """What was told is not told again: the risk is at the lower threshold, and the new incident has its own id."""
     state, (first,) = play(steady(0.99, 6))
-    state, _ = risk.end(state, START, POLICY, why="ended")
+    state, _ = risk.end(state, POLICY, why="ended")
     assert state.value == RULE.close_below
     assert play([placed(a_look(probability=0.99), number=6)], state)[1] == []
     _, (second,) = play(steady(0.99, 4, first=6), state)
@@ -636,4 +636,4 @@ def test_after_an_end_a_new_incident_needs_new_evidence() -> None:
 def test_an_end_without_an_incident_forgets_nothing() -> None:
     """Nobody washes a stream clean by ending it every few seconds."""
     state, _ = play(steady(0.99, 3))
-    assert risk.end(state, START, POLICY, why="ended") == (state, None)
+    assert risk.end(state, POLICY, why="ended") == (state, None)

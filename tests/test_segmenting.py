@@ -126,7 +126,7 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path, data, says):
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     """With its path."""
-    with pytest.raises(UsageError, match="nothing.mp4: No such file"):
+    with pytest.raises(UsageError, match=r"nothing\.mp4: No such file"):
         cut(tmp_path / "nothing.mp4")
 
 

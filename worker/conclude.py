@@ -30,16 +30,21 @@ from worker.wire.read import identify
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from worker.policy.records import EffectivePolicy
     from worker.records import (
         AssessmentReport,
         Decision,
         Placed,
+        Reason,
         Received,
         StreamEnd,
+        StreamRisk,
         Trace,
     )
 
 
+GATHERED = 8
+"""So many pieces of earlier evidence are kept for an opening: each costs its stream's snapshot some 400 bytes."""
 HEADERS_BYTES = 8192
 """Room for an escalation's key, headers and framing beside its body."""
 
@@ -74,8 +79,9 @@ def segment(state: StreamState, assessment: Assessment, received: Received, now:
     state, placed = _align(state, placed)
     policy = rules.policy.for_tenant(assessment.segment.tenant)
     after, decision = risk.step(state.risk, placed, now, policy)
-    state = replace(state, risk=after)
-    incident, messages = _tell(decision, placed, state, now, rules)
+    earlier, gathered = state.gathered, _gather(state.gathered, after, placed, policy)
+    state = replace(state, risk=after, gathered=gathered)
+    incident, messages = _tell(decision, placed, state, now, rules, earlier=earlier)
     if assessment.failure is not None:
         messages += (_dead_letter(received, assessment.failure, now, rules),)
     messages += _report(placed, state, now, rules)
@@ -84,10 +90,24 @@ def segment(state: StreamState, assessment: Assessment, received: Received, now:
     )
 
 
+def _gather(
+    gathered: tuple[Reason, ...], after: StreamRisk, placed: Placed, policy: EffectivePolicy
+) -> tuple[Reason, ...]:
+    """Keep the weightiest evidence of a risk that rises, until it is told or the risk is gone."""
+    if after.incident is not None or after.value <= 0:
+        return ()
+    found = escalation.reasons(risk.evidence(placed, policy), placed)
+    return tuple(sorted((*gathered, *found), key=_weight, reverse=True)[:GATHERED])
+
+
+def _weight(reason: Reason) -> float:
+    return reason.weight
+
+
 def end(state: StreamState, event: StreamEnd, now: datetime, rules: Rules) -> Conclusion:
     """Return what the end of a stream led to."""
     state = memory.ended(state, event)
-    after, decision = risk.end(state.risk, now, rules.policy.for_tenant(state.tenant), why="ended")
+    after, decision = risk.end(state.risk, rules.policy.for_tenant(state.tenant), why="ended")
     state = replace(state, risk=after)
     incident, messages = _tell(decision, None, state, now, rules)
     return Conclusion(state=state, messages=messages, incident=incident)
@@ -113,12 +133,18 @@ def _align(state: StreamState, placed: Placed) -> tuple[StreamState, Placed]:
 
 
 def _tell(
-    decision: Decision | None, placed: Placed | None, state: StreamState, now: datetime, rules: Rules
+    decision: Decision | None,
+    placed: Placed | None,
+    state: StreamState,
+    now: datetime,
+    rules: Rules,
+    *,
+    earlier: tuple[Reason, ...] = (),
 ) -> tuple[Incident | None, tuple[Message, ...]]:
     """Return the incident that a decision makes, as a record and as its message."""
     if decision is None:
         return None, ()
-    whole = escalation.incident(decision, placed, state, now, rules.context)
+    whole = escalation.incident(decision, placed, state, now, rules.context, earlier=earlier)
     incident = fit(whole, rules.max_message_bytes - HEADERS_BYTES)
     trace = placed.assessment.segment.trace if placed else None
     source = rules.context.source

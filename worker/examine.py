@@ -5,14 +5,18 @@ Joins sampling and hashing; they don't know each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import thread_time
+from typing import TYPE_CHECKING
 
 from worker.hashing import pdq
 from worker.records import Ask, Frame, Sample, StepCosts
-from worker.sampling.keyframe import Keyframe
 from worker.sampling.video import Video, open_video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.sampling.keyframe import Keyframe
 
 
 class _Costs:

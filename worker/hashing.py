@@ -1,13 +1,13 @@
 """Frame to PDQ and quality.
 
 PDQ is Meta's perceptual image hash: 256 signs of a picture's low frequencies. The algorithm and its constants are those
-of facebook/ThreatExchange, ``pdq/cpp/hashing/pdqhashing.cpp`` and ``pdq/cpp/downscaling/downscaling.cpp`` (and the paper
-``pdqhash-2017-10-09.pdf`` there): two passes of a box filter over the full picture, one sample from each cell of a 64x64
-grid, a 16x16 corner of its DCT, and a bit for each coefficient above the median.
+of facebook/ThreatExchange, ``pdq/cpp/hashing/pdqhashing.cpp`` and ``pdq/cpp/downscaling/downscaling.cpp``: two passes
+of a box filter over the full picture, one sample from each cell of a 64x64 grid, a 16x16 corner of its DCT, and a bit
+for each coefficient above the median.
 
-Filter and sampling are linear, so both are folded into one banded matrix for each side of the picture: each of the 64 samples
-is a weighted mean of the few rows (then columns) that it sees. The weights of red, green and blue are linear too and come last,
-on 64 rows instead of all. So every pixel counts, the bits are those of the reference, and it takes a few hundredths of its time.
+Filter and sampling are linear, so both are folded into one banded matrix for each side of the picture: each of the 64
+samples is a weighted mean of the few rows (then columns) that it sees. The weights of red, green and blue are linear
+too and come last, on 64 rows instead of all. Every pixel counts, and the bits are those of the reference.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def pdq(picture: NDArray[np.uint8]) -> FrameHash:
     """PDQ and quality of one picture.
 
     Args:
-        picture: The whole picture as displayed, dtype uint8, 0 to 255: RGB of shape (height, width, 3), or grey of shape
-            (height, width). Video's own luma plane won't do: where it has the weights of BT.709 or holds colours that RGB
-            must clip, it is up to 16 bits away from what ThreatExchange's tools publish.
+        picture: The whole picture as displayed, dtype uint8, 0 to 255: RGB of shape (height, width, 3), or grey of
+            shape (height, width). Video's own luma plane won't do: where it has the weights of BT.709, or colours that
+            RGB must clip, its hash is up to 16 bits away from what ThreatExchange's tools publish.
 
     Returns:
-        32 bytes in ThreatExchange's order (``numpy.packbits`` of ``pdqhash``'s vector as it stands), None where quality is
-        below 50; and the quality, 0 to 100.
+        32 bytes in ThreatExchange's order (``numpy.packbits`` of ``pdqhash``'s vector as it stands), None where quality
+        is below 50; and the quality, 0 to 100.
     """
     if min(picture.shape[:2]) < MIN_SIDE:
         return FrameHash(pdq=None, quality=0)
@@ -106,7 +106,8 @@ def _dct() -> Floats:
     """Rows 1 to 16 of the 64-point DCT-II, shape (16, 64)."""
     frequency = np.arange(1, DCT_SIZE + 1)[:, None]
     position = 2 * np.arange(GRID)[None, :] + 1
-    return (np.sqrt(2 / GRID) * np.cos(np.pi / (2 * GRID) * frequency * position)).astype(np.float32)
+    waves = np.cos(np.pi / (2 * GRID) * frequency * position)
+    return np.asarray(np.sqrt(2 / GRID) * waves, np.float32)
 
 
 _DCT = _dct()

@@ -92,7 +92,7 @@ def wanted(settings: Settings, partitions: int, *, replication: int = 1) -> dict
 
 
 def partitions_beside(settings: Settings, found: Mapping[str, Topic], partitions: int) -> int:
-    """Return how many partitions segments and risk must have: as many as one of them has already, else ``partitions``."""
+    """Return how many partitions segments and risk must have: as many as one has already, else ``partitions``."""
     there = (found.get(name) for name in (settings.topics.segments, settings.topics.risk))
     return next((topic.partitions for topic in there if topic is not None), partitions)
 

@@ -89,7 +89,14 @@ async def played(source, *, telling=TELLING, pace=FAST, clock=None, ack_s=0.0, p
     """Play it to a broker that only keeps."""
     clock = clock or Clock()
     broker = Broker(clock, ack_s)
-    done = await play(source, telling, pace, send=broker.send, clock=clock, on_progress=(progress if progress is not None else []).append)
+    done = await play(
+        source,
+        telling,
+        pace,
+        send=broker.send,
+        clock=clock,
+        on_progress=(progress if progress is not None else []).append,
+    )
     return done, broker
 
 

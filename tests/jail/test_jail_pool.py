@@ -138,6 +138,16 @@ async def test_a_deadline_is_kept_within_100_ms() -> None:
         assert await told(jail, "pid") not in children
 
 
+async def test_a_second_attempt_is_in_a_child_that_never_served(tmp_path: Path) -> None:
+    """Others that wait have served before, and may be taken over."""
+    first = tmp_path / "first"
+    async with a_jail(processes=2, deadline_s=0.3) as jail:
+        served = await asyncio.gather(told(jail, "pid"), told(jail, "pid"))
+        assert len({*served}) == 2
+        first.touch()
+        assert await told(jail, f"once {first}") not in served
+
+
 async def test_a_decode_error_retires_its_child() -> None:
     """What met bad bytes may have been taken over by them: it is not used again."""
     events: list[JailEvent] = []
@@ -270,6 +280,13 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def assert_ended(handle: int) -> None:
+    """Check that a process, given as a pidfd, ends; and close the pidfd."""
+    ended, _, _ = select.select([handle], [], [], 10)
+    os.close(handle)
+    assert ended
+
+
 async def settled(jail: Jail) -> None:
     """Wait until the jail has all its children again."""
     while len(jail._ready._children) < jail.processes + RESERVE or len(children_of(jail._zygote.pid)) > len(
@@ -331,13 +348,14 @@ async def test_a_lost_zygote_is_started_again(tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.touch()
     async with a_jail(events.append) as jail:
-        children = children_of(jail._zygote.pid)
+        children = [os.pidfd_open(pid) for pid in children_of(jail._zygote.pid)]
         task = asyncio.create_task(jail.sample(media(f"once {first}"), asking()))
         while names_in(tmp_path):
             await asyncio.sleep(0)
         os.kill(jail._zygote.pid, signal.SIGKILL)
         await task
-        assert await told(jail, "pid") not in children
+    for handle in children:
+        assert_ended(handle)
     assert ("zygote", "zygote_lost") in [(event.process, event.cause) for event in events]
 
 
@@ -374,9 +392,7 @@ asyncio.run(main())
     worker.wait()
     assert len(handles) == 1 + 1 + RESERVE
     for handle in handles:
-        ended, _, _ = select.select([handle], [], [], 10)
-        assert ended
-        os.close(handle)
+        assert_ended(handle)
 
 
 # --- the event loop ---------------------------------------------------------------------------------------------------

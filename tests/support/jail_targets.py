@@ -116,11 +116,11 @@ def _gate(work: Work) -> Sample:
 
 
 def _once(work: Work) -> Sample:
-    """Hang when the named file is there, and take it away; so whoever comes next answers."""
+    """Hang when the named file is there, and take it away; whoever comes next tells its process id."""
     try:
         Path(work.words[1]).unlink()
     except FileNotFoundError:
-        return sample_of(work.data, work.ask)
+        return telling(os.getpid())
     return _hangs(work)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
@@ -133,12 +133,17 @@ def make_segment(
     packets = io.BytesIO()
     options = _muxer_options(container) | (mux or {})
     with av.open(packets, "w", format={"fmp4": "mp4"}.get(container, container), options=options) as out:
-        video = _add_video(out, codec, width, height, fps, gop, pix_fmt, bframes, crf, open_gop=open_gop)
+        frames = gop or 9999
+        encoder = _encoder_options(codec, frames, bframes, crf, open_gop=open_gop)
+        video = _add_video(
+            out, codec=codec, size=(width, height), fps=fps, gop=frames, pix_fmt=pix_fmt, options=encoder
+        )
         if full_range:
             video.codec_context.color_range = 2
         sound = _add_audio(out, container) if audio else None
         show = picture or textured(width, height)
-        _write_video(out, video, show, round(seconds * fps), fps, start_s, full_range=full_range)
+        shown = ((start_s + number / fps, show(number / fps)) for number in range(round(seconds * fps)))
+        _write_video(out, video, shown, full_range=full_range)
         if sound is not None:
             _write_audio(out, sound, seconds, start_s)
     data = packets.getvalue()
@@ -212,20 +217,20 @@ def _muxer_options(container: str) -> dict[str, str]:
 
 def _encoder_options(codec: str, gop: int, bframes: int, crf: int, *, open_gop: bool) -> dict[str, str]:
     """One thread, no scene cuts, keyframes where asked."""
-    closed = "0" if open_gop else "1"
-    x265 = f"log-level=none:pools=none:frame-threads=1:keyint={gop}:min-keyint={gop}:scenecut=0:bframes={bframes}"
+    x264 = f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop={int(open_gop)}:b-pyramid=none:b-adapt=0"
+    x265 = f"log-level=none:pools=none:frame-threads=1:keyint={gop}:min-keyint={gop}:scenecut=0:b-adapt=0"
     vpx = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "b": "0", "crf": str(crf)}
     return {
         "h264": {
             "preset": "ultrafast",
             "crf": str(crf),
             "bf": str(bframes),
-            "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop={1 - int(closed)}:b-pyramid=none:b-adapt=0",
+            "x264-params": x264,
         },
         "hevc": {
             "preset": "ultrafast",
             "crf": str(crf),
-            "x265-params": f"{x265}:open-gop={1 - int(closed)}:b-adapt=0",
+            "x265-params": f"{x265}:bframes={bframes}:open-gop={int(open_gop)}",
         },
         "vp9": vpx,
         "vp8": vpx,
@@ -235,40 +240,25 @@ def _encoder_options(codec: str, gop: int, bframes: int, crf: int, *, open_gop: 
 
 
 def _add_video(
-    out: Any,
-    codec: str,
-    width: int,
-    height: int,
-    fps: int,
-    gop: int | None,
-    pix_fmt: str,
-    bframes: int,
-    crf: int,
-    *,
-    open_gop: bool,
+    out: Any, *, codec: str, size: tuple[int, int], fps: int, gop: int, pix_fmt: str, options: dict[str, str]
 ) -> Any:
     """The video stream, its encoder set up."""
-    frames = gop or 9999
-    options = _encoder_options(codec, frames, bframes, crf, open_gop=open_gop)
     video = out.add_stream(ENCODERS[codec], rate=fps, options=options)
-    video.width, video.height, video.pix_fmt = width, height, pix_fmt
-    video.codec_context.gop_size = frames
+    video.width, video.height = size
+    video.pix_fmt = pix_fmt
+    video.codec_context.gop_size = gop
     video.codec_context.thread_count = 1
-    video.codec_context.time_base = Fraction(1, TICKS)
-    if codec == "mpeg2":
-        video.codec_context.time_base = Fraction(1, fps)
+    video.codec_context.time_base = Fraction(1, fps) if codec == "mpeg2" else Fraction(1, TICKS)
     return video
 
 
-def _write_video(
-    out: Any, video: Any, picture: PictureAt, frames: int, fps: int, start_s: float, *, full_range: bool
-) -> None:
-    """Every frame through the encoder into the file."""
-    for number in range(frames):
-        shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture(number / fps)), format="rgb24")
+def _write_video(out: Any, video: Any, pictures: Iterable[tuple[float, Rgb]], *, full_range: bool) -> None:
+    """Every picture, with its presentation time in seconds, through the encoder into the file."""
+    for at_s, picture in pictures:
+        shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = shown.reformat(format=video.pix_fmt, dst_color_range="JPEG" if full_range else "MPEG", threads=1)
         frame.time_base = Fraction(1, TICKS)
-        frame.pts = round((start_s + number / fps) * TICKS)
+        frame.pts = round(at_s * TICKS)
         out.mux(video.encode(frame))
     out.mux(video.encode(None))
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
+from worker.commands.terminal import safe
 from worker.errors import Stopped, UsageError
 from worker.inspection import Seen, SeenKeyframe, inspector, read_media
 from worker.jail.slot import INIT_MAX_BYTES
@@ -95,14 +97,14 @@ def _keyframes(seen: Seen) -> Table:
             f"{keyframe.width}x{keyframe.height}",
             str(keyframe.quality),
             keyframe.pdq or "none",
-            _scores(keyframe.scores),
-            _matches(keyframe),
+            Text(_scores(keyframe.scores)),  # not markup: labels and entries are somebody else's text
+            Text(_matches(keyframe)),
         )
     return table
 
 
 def _scores(scores: dict[str, Score] | None) -> str:
-    return "\n".join(f"{label} {_score(score)}" for label, score in (scores or {}).items()) or "-"
+    return "\n".join(f"{safe(label)} {_score(score)}" for label, score in (scores or {}).items()) or "-"
 
 
 def _score(score: Score) -> str:
@@ -112,7 +114,7 @@ def _score(score: Score) -> str:
 
 
 def _matches(keyframe: SeenKeyframe) -> str:
-    return "\n".join(f"{m.list}: {m.entry}, {m.distance} bits" for m in keyframe.matches) or "-"
+    return "\n".join(f"{safe(m.list)}: {safe(m.entry)}, {m.distance} bits" for m in keyframe.matches) or "-"
 
 
 def _costs(seen: Seen) -> Table:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from worker.commands.terminal import safe
 from worker.errors import UsageError
 from worker.kafka.publisher import publisher
 from worker.publishing.pieces import ClipSource, FolderSource
@@ -73,7 +74,8 @@ def publish(
         raise UsageError("--by-reference takes a folder of segments: a file is cut, and its pieces lie nowhere")
     else:
         source = ClipSource(path, segment_s=segment_s, max_bytes=max_bytes)
-    Console(stderr=True).print(f"{source.description} → {telling.topic}, stream {telling.stream_id}", markup=False)
+    said = safe(f"{source.description} → {telling.topic}, stream {telling.stream_id}")
+    Console(stderr=True).print(said, markup=False, highlight=False)
     return asyncio.run(_play(settings, source, telling, pace))
 
 

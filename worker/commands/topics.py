@@ -66,12 +66,14 @@ async def _create(settings: Settings, partitions: int, replication: int) -> tupl
     ).values()
     missing = [topic for topic in wanted if topic.name not in before]
     became = await admin.create(settings.kafka, missing, replication=replication) if missing else {}
-    return tuple(_created(name, became.get(name, "exists"), settings, before) for name in names)
+    # Looked at again: somebody may have made one in between.
+    found = before | (await admin.describe(settings.kafka, names) if missing else {})
+    return tuple(_created(name, became.get(name, "exists"), settings, found) for name in names)
 
 
-def _created(name: str, became: str, settings: Settings, before: Mapping[str, Topic]) -> Created:
-    wrong = topics.problems(settings, before) if name in before else []
-    # One that had just to be made is missing in ``before``: that is no problem any more.
+def _created(name: str, became: str, settings: Settings, found: Mapping[str, Topic]) -> Created:
+    # Brokers may show a topic a moment after they made it: one that is missing is judged by what became of it.
+    wrong = topics.problems(settings, found) if name in found else []
     own = tuple(problem for problem in wrong if problem.topic == name)
     why = _WHY.get(became)
     return Created(topic=name, became=became if why is None else f"{became}: {why}", problems=own)

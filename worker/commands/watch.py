@@ -35,7 +35,7 @@ MINUTE_S = 60
 
 
 class Repeats:
-    """Tells which events were there before, by source and id, among the last ones."""
+    """Tells which events were there before, by their ids, among the last ones."""
 
     def __init__(self, most: int = REMEMBERED) -> None:
         """Remember ``most`` of them."""
@@ -106,7 +106,7 @@ def json_line(received: Received) -> str:
     return json.dumps(json.loads(received.value or b"null"), separators=(",", ":"))
 
 
-# --- in words -----------------------------------------------------------------------------------------------------------
+# --- in words ----------------------------------------------------------------------------------------------------
 
 
 def lines(incident: Incident, change: str, now: datetime) -> Iterator[Text]:
@@ -119,12 +119,8 @@ def lines(incident: Incident, change: str, now: datetime) -> Iterator[Text]:
     if len(incident.reasons) > MOST_REASONS:
         yield Text(f"  · and {len(incident.reasons) - MOST_REASONS} more reasons")
     yield Text(f"  {_circumstances(incident)}", style="dim")
-    for name, link in (
-        ("watch", incident.links.watch),
-        ("clip", incident.links.clip),
-        ("account", incident.links.account),
-    ):
-        if link is not None:
+    for name in ("watch", "clip", "account"):
+        if (link := getattr(incident.links, name)) is not None:
             yield Text(f"  {name}: {safe(link, MOST_LINE)}")
     if incident.group.material is not None:
         yield Text(f"  group: material {safe(incident.group.material, MOST_LINE)}")

@@ -42,7 +42,15 @@ class _Moment(Struct, frozen=True):
     sequence: int | None
 
 
-def incident(decision: Decision, placed: Placed | None, state: Stream, now: datetime, context: Context) -> Incident:
+def incident(
+    decision: Decision,
+    placed: Placed | None,
+    state: Stream,
+    now: datetime,
+    context: Context,
+    *,
+    earlier: tuple[Reason, ...] = (),
+) -> Incident:
     """Return the body of an escalation.
 
     Args:
@@ -51,6 +59,7 @@ def incident(decision: Decision, placed: Placed | None, state: Stream, now: date
         state: What is known of the stream, that segment included.
         now: When it was decided.
         context: What the deployment decides with.
+        earlier: What segments before said, for an opening that many looks led to.
     """
     about = decision.incident
     at = _moment(decision, placed, state)
@@ -79,11 +88,12 @@ def incident(decision: Decision, placed: Placed | None, state: Stream, now: date
         viewers=state.viewers,
         links=_links(about.incident_id, at, state, context),
         risk=_figures(decision),
-        reasons=tuple(_reason(evidence, placed) for evidence in decision.evidence),
+        reasons=(*reasons(decision.evidence, placed), *earlier),
         explanation=explain(
             decision,
             placed,
             state.coverage,
+            earlier=earlier,
             with_model=context.model is not None,
             with_lists=bool(context.lists),
         ),
@@ -183,6 +193,11 @@ def _figures(decision: Decision) -> RiskFigures:
         open_above=decision.open_above,
         close_below=decision.close_below,
     )
+
+
+def reasons(evidence: tuple[Evidence, ...], placed: Placed | None) -> tuple[Reason, ...]:
+    """Return evidence with what a reader needs to find its frames again."""
+    return tuple(_reason(one, placed) for one in evidence)
 
 
 def _reason(evidence: Evidence, placed: Placed | None) -> Reason:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.records import Coverage, Decision, Evidence, Match, Placed, Score
+    from worker.records import Coverage, Decision, Evidence, Match, Placed, Reason, Score
 
 MOST_TOLD = 5
 """So many pieces of evidence are told in words; all of them are among the reasons."""
@@ -21,13 +21,20 @@ def weightiest_first(evidence: tuple[Evidence, ...]) -> list[Evidence]:
 
 
 def explain(
-    decision: Decision, placed: Placed | None, coverage: Coverage, *, with_model: bool, with_lists: bool
+    decision: Decision,
+    placed: Placed | None,
+    coverage: Coverage,
+    *,
+    earlier: tuple[Reason, ...],
+    with_model: bool,
+    with_lists: bool,
 ) -> str:
-    """Return why an incident was opened, updated or closed."""
+    """Return why an incident was opened, updated or closed; ``earlier`` is what segments before said."""
     sentences = [
         *(("This is a test.",) if decision.incident.test else ()),
         _change(decision),
         *_evidence(decision, placed),
+        *_earlier(earlier),
         *_circumstances(placed),
         *_coverage(coverage),
         *_absent(with_model=with_model, with_lists=with_lists),
@@ -80,6 +87,15 @@ def _evidence(decision: Decision, placed: Placed | None) -> Iterator[str]:
         yield f"{_what(evidence, _where(evidence, placed))} ({evidence.weight:+.2f})."
     if len(by_weight) > MOST_TOLD:
         yield f"{len(by_weight) - MOST_TOLD} more such are among the reasons."
+
+
+def _earlier(earlier: tuple[Reason, ...]) -> Iterator[str]:
+    times = [reason.frame.media_time_s for reason in earlier if reason.frame is not None]
+    if times:
+        yield (
+            f"Before it, looks from {_time(min(times))} to {_time(max(times))} had raised the risk; "
+            "the weightiest are among the reasons."
+        )
 
 
 def _where(evidence: Evidence, placed: Placed | None) -> str:

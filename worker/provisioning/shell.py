@@ -26,7 +26,7 @@ def script(
     """Return a POSIX shell script that makes topics and rights; running it twice is running it once."""
     head = [
         "#!/bin/sh",
-        "# Framewatch's topics and the least rights of each principal. Needs kafka-topics.sh and kafka-acls.sh on PATH.",
+        "# Framewatch's topics and the least rights of each principal, by kafka-topics.sh and kafka-acls.sh on PATH.",
         "# KAFKA_COMMAND_CONFIG names the administrator's client properties, if the broker wants any.",
         "set -eu",
         f"default={shlex.quote(bootstrap_servers)}",

@@ -19,7 +19,7 @@ _TYPES = {"topic": "Topic", "group": "Group", "transactional_id": "Transactional
 CLUSTER_NAME = "kafka-cluster"
 """The one name that Kafka knows the cluster resource by."""
 _HEAD = """\
-# Framewatch's topics and the least rights of each principal. The provider's bootstrap_servers and credentials are yours.
+# Framewatch's topics and the least rights of each principal. The provider's own settings are yours.
 terraform {
   required_providers {
     kafka = {

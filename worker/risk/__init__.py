@@ -59,7 +59,7 @@ def step(
 
 
 def end(
-    risk: StreamRisk, now: datetime, policy: EffectivePolicy, *, why: Literal["ended", "idle"]
+    risk: StreamRisk, policy: EffectivePolicy, *, why: Literal["ended", "idle"]
 ) -> tuple[StreamRisk, Decision | None]:
     """Return the risk after a stream has ended or gone silent, and what that led to.
 
@@ -68,11 +68,9 @@ def end(
 
     Args:
         risk: the stream's risk so far.
-        now: when this is decided, UTC. The time of a decision is the caller's to note; nothing here depends on it.
         policy: the policy for the stream's tenant.
         why: whether the publisher said so, or nothing came for long.
     """
-    del now
     if risk.incident is None:
         return risk, None
     if risk.incident.severity == "critical" and not risk.incident.live:

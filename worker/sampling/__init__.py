@@ -1,4 +1,6 @@
-"""Segment bytes to keyframes: ``recognise`` tells the container, ``video`` opens and reads it, ``keyframe`` shows pictures.
+"""Segment bytes to keyframes.
 
-The one place that knows PyAV. Nothing here believes a byte: what is malformed ends in a bounded ``SegmentError``.
+``recognise`` tells the container, ``video`` opens and reads it, ``timeline`` says when its frames are shown and whether
+they are whole, ``keyframe`` shows pictures. Nothing here believes a byte: what is malformed ends in a bounded
+``SegmentError``.
 """

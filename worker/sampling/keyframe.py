@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import VideoReformatter
 
-from worker.records import Picture, View
+if TYPE_CHECKING:
+    from av.video.reformatter import VideoReformatter
+
+    from worker.records import Picture, View
 
 EIGHT_BIT = {"yuv420p10le": "yuv420p", "yuv422p10le": "yuv422p"}
 """Through these, FFmpeg turns the usual 10-bit pictures into RGB three times as fast as directly."""
 LONGEST = 4
-"""From this ratio of the sides on, a middle is cut out before scaling: else a sliver would be scaled to a huge picture."""
+"""From this ratio of the sides on, the middle is cut out before scaling: a sliver would become a huge picture."""
 
 
 class Keyframe:
@@ -70,7 +74,7 @@ def _middle(frame: VideoFrame, ratio: float) -> VideoFrame:
 
 
 def _quarter_turns(frame: VideoFrame) -> int:
-    """Quarter turns counter-clockwise that the container asks for; a matrix that turns by no such angle asks for none."""
+    """Quarter turns counter-clockwise that the container asks for; other angles count as none."""
     turns, rest = divmod(frame.rotation, 90)
     return turns % 4 if rest == 0 else 0
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from worker.errors import SegmentError
-from worker.records import ContentType
 from worker.sampling.transport import Transport, transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.records import ContentType
 
 Demuxer = Literal["mpegts", "mov", "matroska"]
 Bytes = bytes | memoryview
@@ -35,8 +38,11 @@ BOXES = frozenset(
         b"skip",
         b"pdin",
         b"uuid",
+        b"wide",
+        b"mfra",
+        b"meta",
+        b"imda",
     ]
-    + [b"wide", b"mfra", b"meta", b"imda"]
 )
 MOST_BOXES = 10_000
 """Top-level boxes looked at; a segment has a few for each fragment."""
@@ -110,8 +116,8 @@ def recognise(data: Bytes, init: bytes | None, content_type: ContentType | None)
     """Tell the container by content and hold it against the content type.
 
     Raises:
-        SegmentError: ``decode/corrupt`` where no known container is seen, ``decode/container_mismatch`` where it is another
-            than the content type says, ``fetch/no_init`` where fragments of MP4 come without an initialisation.
+        SegmentError: ``decode/corrupt`` where no known container is seen, ``decode/container_mismatch`` where it is
+            another than the content type says, ``fetch/no_init`` where fragments of MP4 come without an initialisation.
     """
     view = memoryview(data)
     packets = transport(view) if bytes(view[4:8]) not in BOXES else None

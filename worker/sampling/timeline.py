@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from av.packet import Packet
-from av.video.stream import VideoStream
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
-from worker.sampling.transport import Transport
+    from worker.sampling.transport import Transport
 
 WRAP_TICKS = 1 << 33
 """MPEG-TS counts 33 bits of a 90 kHz clock (ISO/IEC 13818-1, 2.4.3.7)."""
@@ -27,14 +29,14 @@ class _Tick:
 class Timeline:
     """The frames of one segment in presentation order; ``add`` every packet, ``close``, then read.
 
-    Frames that an edit list hides count for nothing, unless nothing else is there: what is hidden keyframes included, which
-    are shown at the moment nearest to them. Leading frames of an open group at the start (they refer to the group before)
-    belong to the duration; but the first frame is then the keyframe, as every decoder has it.
+    Frames that an edit list hides count for nothing. Only where it hides every keyframe, hidden ones are taken, at the
+    moment nearest to them: else an edit list could keep a whole segment unseen. Leading frames of an open group at the
+    start (they refer to the group before) belong to the duration; the first frame is the keyframe, as decoders have it.
 
     Attributes:
         keyframes: Packet and offset from the first frame, seconds, in decoding order.
         start_s: Presentation time of the first frame, seconds; None without frames.
-        duration_s: From the first frame to the end of the last, seconds; None where nothing tells how long the last one is.
+        duration_s: From the first frame to the end of the last, seconds; None where nothing tells when that is.
         wrap_s: After how many seconds the clock wraps; None where it does not.
     """
 

@@ -1,13 +1,17 @@
 """What MPEG-TS packets tell about damage (ISO/IEC 13818-1, 2.4.3).
 
-FFmpeg marks damage too, but on the frame after or before the damaged one, and not at all at a segment's end; HEVC then decodes
+FFmpeg marks damage too, but on the frame before the damaged one, and not at all at a segment's end; HEVC then decodes
 half a keyframe without a word. So the packets that carry a keyframe are looked at here.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SYNC = 0x47
 SIZES = (188, 192, 204)
@@ -33,7 +37,7 @@ class Transport:
 
     def scrambled(self) -> bool:
         """Whether most packets are scrambled (``transport_scrambling_control``)."""
-        return bool(np.mean(self._packets[:, 3] & 0xC0 != 0) > 1 / 2)
+        return bool(np.mean(self._packets[:, 3] & 0x80 != 0) > 1 / 2)
 
     def is_whole(self, pid: int, start: int, stop: int | None) -> bool:
         """Whether every packet of a frame is there.
@@ -57,12 +61,13 @@ class Transport:
         return (position - self._offset) // self._size
 
     def _broken(self, pid: int) -> NDArray[np.intp]:
-        """Numbers of the packets that are out of step, marked as broken, or followed by a gap in the continuity counter."""
+        """Numbers of the packets that are out of step, marked as broken, or followed by a gap in the counter."""
         unsynced = np.flatnonzero(self._packets[:, 0] != SYNC)
         mine = self._with_payload(pid)
         heads = self._packets[mine]
         marked = mine[heads[:, 1] & 0x80 != 0]
-        steps = np.diff(heads[:, 3].astype(np.int16)) & 0x0F
+        counters = heads[:, 3].astype(np.int16)
+        steps = (counters[1:] - counters[:-1]) & 0x0F
         announced = (heads[1:, 3] & 0x20 != 0) & (heads[1:, 4] > 0) & (heads[1:, 5] & 0x80 != 0)
         # A packet may be sent twice: the same counter is no gap.
         gaps = mine[:-1][(steps > 1) & ~announced]

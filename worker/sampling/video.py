@@ -1,29 +1,33 @@
 """An open segment: its facts from the packets, its keyframes one decode each.
 
-All packets are read first (so times, duration and damage are known), only the keyframes asked for are decoded. The options
-keep FFmpeg from decoding while it probes, from opening anything but the bytes it was given, and from using threads.
+All packets are read first (so times, duration and damage are known), only the keyframes asked for are decoded. The
+options keep FFmpeg from decoding while it probes, from opening anything but the bytes it was given, and from threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import av
-from av.container import InputContainer
 from av.error import FFmpegError
-from av.packet import Packet
 from av.stream import Disposition
-from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 
 from worker.errors import SegmentError
-from worker.records import Ask
 from worker.sampling.keyframe import Keyframe
 from worker.sampling.recognise import Bytes, Reader, Source, recognise
 from worker.sampling.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from worker.records import Ask
 
 CODECS = frozenset({"h264", "hevc", "vp9", "vp8", "av1"})
 PROBE_BYTES = 65_536
@@ -73,11 +77,14 @@ class Video:
         self.keyframes_seen = len(self._timeline.keyframes)
 
     def keyframes(self) -> Iterator[Keyframe]:
-        """The first keyframe, and those at least ``ask.interval_s`` after the last one taken; at most ``ask.max_keyframes``.
+        """The first keyframe, and those at least ``ask.interval_s`` after the last one taken, in order.
+
+        Yields:
+            At most ``ask.max_keyframes``, each decoded when it is asked for.
 
         Raises:
-            SegmentError: Stage ``decode``: the first keyframe can't be decoded, or is larger than ``ask.max_pixels``. Damage
-                after a whole keyframe sets ``damaged`` instead.
+            SegmentError: Stage ``decode``: the first keyframe can't be decoded, or is larger than ``ask.max_pixels``.
+                Damage after a whole keyframe sets ``damaged`` instead.
         """
         reformatter, taken, last_s = VideoReformatter(), 0, 0.0
         for packet, offset_s in self._timeline.keyframes:
@@ -113,16 +120,14 @@ class Video:
         self.damaged |= self._source.packets is not None and self._source.packets.damaged(stream.id)
         self._timeline.close()
         if not self._timeline.keyframes:
-            self._explain_no_keyframe(packets)
+            self._explain_no_keyframe()
 
-    def _explain_no_keyframe(self, packets: int) -> None:
+    def _explain_no_keyframe(self) -> None:
         """No keyframe is normal in some streams, but not where that is what damage or encryption left of it."""
         if _is_scrambled(self._source):
             raise SegmentError("decode", "encrypted", "the transport packets are scrambled")
         if self.damaged:
-            raise SegmentError(
-                "decode", "corrupt", f"the segment is damaged before its first keyframe ({packets} packets)"
-            )
+            raise SegmentError("decode", "corrupt", "the segment is damaged before its first whole keyframe")
 
     def _decode(self, packet: Packet[VideoStream]) -> VideoFrame:
         """One keyframe, alone and whole."""
@@ -132,7 +137,7 @@ class Video:
             raise SegmentError("decode", "corrupt", "the container shows that the keyframe is not whole")
         context = packet.stream.codec_context
         try:
-            frames = context.decode(packet) or context.decode(None)
+            frames = context.decode(_shown(packet)) or context.decode(None)
             context.flush_buffers()
         except MALFORMED as error:
             self._raise_if_larger(context.width, context.height)
@@ -152,12 +157,12 @@ def open_video(data: Bytes, init: bytes | None, ask: Ask) -> Iterator[Video]:
 
     Args:
         data: The segment as it came.
-        init: The CMAF initialisation segment that serves it, if there is one; used only where the segment has none itself.
+        init: The CMAF initialisation segment that serves it, if there is one; used where the segment has none itself.
         ask: Content type, limits, and which keyframes are wanted.
 
     Raises:
-        SegmentError: ``fetch/no_init``, or stage ``decode``: ``container_mismatch``, ``unsupported_codec``, ``encrypted``,
-            ``corrupt``, ``too_many_pixels``, ``too_many_streams``, ``out_of_memory``.
+        SegmentError: ``fetch/no_init``, or stage ``decode``: ``container_mismatch``, ``unsupported_codec``,
+            ``encrypted``, ``corrupt``, ``too_many_pixels``, ``too_many_streams``, ``out_of_memory``.
     """
     source = recognise(data, init, ask.content_type)
     container = _open(source, ask)
@@ -186,14 +191,16 @@ def _open_probing(source: Source, ask: Ask, probe_bytes: int) -> InputContainer:
         "format_whitelist": "mpegts,mov,matroska",
         "protocol_whitelist": "none",
         "max_pixels": str(ask.max_pixels),
-        "max_streams": str(ask.max_streams + 1),
     }
     try:
         container = av.open(Reader(source.parts), "r", source.demuxer, options, metadata_errors="replace")
     except MALFORMED as error:
         raise _corrupt(error, source) from None
-    if len(container.streams) > ask.max_streams:
+    streams = len(container.streams)
+    if not 0 < streams <= ask.max_streams:
         container.close()
+        if not streams:
+            raise SegmentError("decode", "corrupt", "the container has no stream")
         raise SegmentError("decode", "too_many_streams", f"more than {ask.max_streams} streams in one container")
     return container
 
@@ -211,13 +218,20 @@ def _checked_codec(stream: VideoStream, ask: Ask, source: Source) -> str:
     if context is None or codec not in CODECS:
         if _is_protected(source):
             raise SegmentError("decode", "encrypted", "the video is encrypted (common encryption)")
-        raise SegmentError(
-            "decode", "unsupported_codec", f"the video is {codec or 'of a codec that nobody here knows'}"
-        )
+        raise SegmentError("decode", "unsupported_codec", f"the video's codec is {codec or 'unknown'}")
     _check_size(context.width, context.height, ask.max_pixels)
     context.thread_count = 1
     context.options = {"max_pixels": str(ask.max_pixels)}
     return str(codec)
+
+
+def _shown(packet: Packet[VideoStream]) -> Packet[VideoStream]:
+    """The packet, without an edit list's mark that would keep the decoder from giving its frame."""
+    if not packet.is_discard:
+        return packet
+    copy: Packet[VideoStream] = Packet(bytes(packet))
+    copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, True
+    return copy
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -72,12 +72,15 @@ def read(*, flags: Mapping[str, str], environ: Mapping[str, str], config: Path |
         *_from_environment(environ, rows, mistakes),
         *_from_flags(flags, rows, mistakes),
     ):
+        subject = given.origin if given.text else f"{given.origin}: {row.name}"
         try:
-            values[row.name] = _converted(row, given)
+            value = _structured(row, given)
+            values[row.name] = msgspec.convert(value, row.type, strict=not given.text)
         except msgspec.MsgspecError as error:
-            mistakes.append(f"{given.origin}: {row.name} must be {row.kind}{_detail(row, error)}")
+            mistakes.append(f"{subject} must be {row.kind}{_detail(row, error)}")
         else:
             origins[row.name] = given.origin
+            mistakes += [f"{subject}: {unknown}" for unknown in _unknown_keys(value)]
     settings = _built(rows, values)
     mistakes += _contradictions(settings)
     if mistakes:
@@ -128,7 +131,6 @@ def _from_file(config: Path | None, rows: tuple[Row, ...], mistakes: list[str]) 
         name, origin = ".".join(path), f"{config}:{lines.get(path, 1)}"
         if name in known:
             yield known[name], _Given(origin=origin, value=value, text=False)
-            mistakes += [f"{origin}: {name}: {unknown}" for unknown in _unknown_keys(value)]
         else:
             mistakes.append(f"{origin}: {name}: no such setting{_near(name, [*known, *sections])}")
 
@@ -152,11 +154,11 @@ def _unknown_keys(value: object) -> list[str]:
     return [f"a table has no key {key}{_near(key, known)}" for key in unknown]
 
 
-def _converted(row: Row, given: _Given) -> object:
-    value = given.value
-    if given.text and isinstance(value, str) and isinstance(row.default, tuple):
-        value = _list(value)
-    return msgspec.convert(value, row.type, strict=not given.text)
+def _structured(row: Row, given: _Given) -> object:
+    """The value as TOML would have it; numbers and booleans may still be texts."""
+    if given.text and isinstance(given.value, str) and isinstance(row.default, tuple):
+        return _list(given.value)
+    return given.value
 
 
 def _list(text: str) -> object:

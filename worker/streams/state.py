@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from worker.errors import Stopped
-from worker.records import Coverage, MediaTimeFrom, Sighting, StreamRisk
+from worker.records import Coverage, MediaTimeFrom, Reason, Sighting, StreamRisk
 from worker.references import Kept
 from worker.streams.clock import Clock
 from worker.streams.identity import Seen
@@ -43,6 +43,8 @@ class StreamState(Struct, frozen=True, array_like=True, kw_only=True):
     """The publisher said that it is over, and nothing came after."""
     material: str | None = None
     """Key of the known material that was seen last, while there is an incident the one that was seen first."""
+    gathered: tuple[Reason, ...] = ()
+    """The weightiest evidence since the risk was 0 last: what an opening tells beside the look that crossed."""
     sightings: tuple[Sighting, ...] = ()
     """Frames of known videos seen lately."""
     recent: tuple[Kept, ...] = ()

@@ -12,6 +12,7 @@ from worker.kafka import admin, probe
 from worker.provisioning.rights import transactional_prefix
 
 if TYPE_CHECKING:
+    from worker.commands.checks.findings import Level
     from worker.settings.tree import Settings
     from worker.topics import Problem, Role, Topic
 
@@ -68,5 +69,5 @@ def _topic(role: Role, topic: Topic) -> Finding:
 
 
 def _problem(problem: Problem) -> Finding:
-    level = "failure" if problem.fatal else "warning"
+    level: Level = "failure" if problem.fatal else "warning"
     return Finding(level=level, what=f"topic {problem.topic}", detail=problem.what, remedy=problem.remedy)

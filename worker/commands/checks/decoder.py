@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,9 +25,11 @@ async def decodes(settings: Settings) -> list[Finding]:
     started = time.perf_counter()
     ends: list[JailEvent] = []
     largest = max(settings.fetch.max_bytes, settings.kafka.max_message_bytes) + INIT_ROOM_BYTES
+    clip = WARM_UP_FILE.read_bytes()
+    media = Media(data=clip, init=None, sha256=hashlib.sha256(clip).hexdigest())
     jail = await Jail.start(replace(settings.jail, processes=1), max_bytes=largest, on_event=ends.append)
     try:
-        sample = await jail.sample(Media(data=WARM_UP_FILE.read_bytes(), init=None), _ask(settings))
+        sample = await jail.sample(media, _ask(settings))
     except SegmentError as error:
         causes = "; ".join(f"{end.process} {end.change}: {end.cause}" for end in ends)
         raise Stopped(f"a decoder can't decode a clip that is right: {error}{causes and f' ({causes})'}") from error

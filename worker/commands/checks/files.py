@@ -22,6 +22,7 @@ from worker.uris import public_uri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from worker.records import ListKind
     from worker.settings.tree import Settings
 
 READABLE_BY_ALL = stat.S_IROTH
@@ -140,7 +141,7 @@ def _labels(settings: Settings) -> tuple[tuple[str, ...] | None, frozenset[str]]
     return output.labels, output.harmless
 
 
-def _kinds(settings: Settings) -> dict[str, policies.ListKind] | None:
+def _kinds(settings: Settings) -> dict[str, ListKind] | None:
     try:
         return {each.name: each.kind for each in read_lists(settings.matching.lists)}
     except UsageError:
