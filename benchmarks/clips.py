@@ -11,6 +11,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -143,6 +144,7 @@ def smooth(rng: np.random.Generator, height: int, width: int, cell: int) -> NDAr
     return ((above * (cell - down) + below * down) // (cell * cell)).astype(np.uint8)
 
 
+@lru_cache(maxsize=4)
 def encode(recipe: Recipe, seed: int, *, frames: int) -> bytes:
     """Closed groups of pictures as fragmented MP4, a fragment each."""
     written = io.BytesIO()

@@ -1,8 +1,8 @@
 """From a segment's append to what follows from it, through a real Apache Kafka, at the pace of live streams.
 
 A worker runs in a process of its own with its default settings (exactly once, the demo model, one block list). So many
-streams publish a segment every two seconds, evenly phased. A stream is two quiet segments and a third that shows a picture on
-the list, which opens an incident; then the next stream takes its place. Between any two segments the same bytes go
+streams publish a segment every two seconds, evenly phased. A stream is some quiet segments and a last one that shows a
+picture on the list, which opens an incident; then the next stream takes its place. Between any two segments the same bytes go
 to the floor's topic, where a process does nothing but to answer (``latency_child.py``): both see the same machine.
 
 Times are the broker's: every topic stamps records when they are appended (``LogAppendTime``).
@@ -27,7 +27,6 @@ from benchmarks.figures import percentile
 from benchmarks.latency_child import ECHO, PARTITIONS
 from msgspec import Struct
 from msgspec.structs import replace
-from support import kafka
 
 from worker.examine import examine
 from worker.kafka import admin, clients
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-STREAM_SEGMENTS = 3
-"""Two quiet ones, one that the list knows."""
 READY_WITHIN_S = 60.0
 DONE_WITHIN_S = 30.0
 RECIPE = clips.FULL[0]
@@ -73,6 +70,8 @@ class Latency(Struct, frozen=True, kw_only=True):
     streams: int
     seconds: float
     segment_bytes: int
+    release_interval_s: float
+    """How often quiet segments' results leave: what most of their latency is."""
     echo: Streams
     incident: Streams
     assessment: Streams
@@ -107,28 +106,28 @@ def streams(sent: Mapping[Where, Sent], came_ms: Mapping[Where, int]) -> Streams
     return Streams(overall=tail(everything), by_stream=tuple(tail(by_slot[slot]) for slot in sorted(by_slot)))
 
 
-def measure(model: Path, seed: int, *, count: int, seconds: float) -> Latency:
-    """Run it: ``count`` streams for so many seconds, beside the floor.
+def measure(servers: str, model: Path, seed: int, *, count: int, seconds: float, life: int) -> Latency:
+    """Run it on a broker: ``count`` streams of ``life`` segments each, for so many seconds, beside the floor.
 
     Raises:
-        RuntimeError: A process ended, or something did not come in time.
+        RuntimeError: A process ended.
+        TimeoutError: The worker or the floor was not ready in time.
     """
+    payloads = _payloads(seed, life)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        payloads = _payloads(seed)
-        with kafka.running(folder / "kafka") as cluster:
-            settings = _settings(cluster.bootstrap_servers, model, _list(folder / "known", payloads[-1]))
-            return asyncio.run(_measure(settings, payloads, folder, count=count, seconds=seconds))
+        settings = _settings(servers, model, _list(folder / "known", payloads[-1]))
+        return asyncio.run(_measure(settings, payloads, folder, count=count, seconds=seconds))
 
 
 # --- what is played -----------------------------------------------------------------------------------------------------
 
 
-def _payloads(seed: int) -> tuple[bytes, ...]:
-    """A stream's segments, one after the other on its clock."""
+def _payloads(seed: int, life: int) -> tuple[bytes, ...]:
+    """A stream's segments, one after the other on its clock; the last shows what is known."""
     frames = clips.SECONDS * clips.FPS
     quiet, known = (clips.encode(RECIPE, one, frames=frames) for one in (seed, seed + 1))
-    wholes = [quiet] * (STREAM_SEGMENTS - 1) + [known]
+    wholes = [quiet] * (life - 1) + [known]
     return tuple(clips.transport(whole, start_s=n * clips.SECONDS) for n, whole in enumerate(wholes))
 
 
@@ -194,6 +193,7 @@ async def _measure(
         streams=count,
         seconds=seconds,
         segment_bytes=len(payloads[0]),
+        release_interval_s=settings.intake.release_interval_s,
         echo=streams(echo_sent, came.echoed),
         incident=streams(sent, came.opened),
         assessment=streams(sent, came.assessed),
@@ -239,7 +239,7 @@ class _Publisher:
             await asyncio.sleep(max(0.0, start + tick * step_s - loop.time()))
             turn, number = divmod(tick, 2 * count)
             slot, for_echo = divmod(number, 2)
-            life, sequence = divmod(turn, STREAM_SEGMENTS)
+            life, sequence = divmod(turn, len(self._payloads))
             topic, noted = (self._topic + ECHO, self.sent_to_echo) if for_echo else (self._topic, self.sent)
             sends.append(
                 asyncio.create_task(
@@ -263,7 +263,7 @@ class _Publisher:
         appended = await self._producer.send_and_wait(
             topic, message.value, key=message.key, partition=partition, headers=list(message.headers)
         )
-        known = sequence == STREAM_SEGMENTS - 1
+        known = sequence == len(self._payloads) - 1
         noted[partition, appended.offset] = Sent(slot=slot, known=known, at_ms=appended.timestamp)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.deployment import Deployment, deployed
+from support.deployment import deployed
 
 from worker.commands import incident
 from worker.errors import Stopped, UsageError
@@ -31,11 +31,10 @@ async def test_without_a_model_and_lists_it_can_be_sent_too(broker):
         assert [each.incident_id for each in await deployment.incidents(1)] == [sent.incident_id]
 
 
-async def test_a_missing_topic_is_told_at_once(broker):
+def test_a_missing_topic_is_told_at_once(broker):
     """A producer would wait for it."""
-    deployment = Deployment(broker)
     with pytest.raises(Stopped, match="topics create"):
-        await asyncio.to_thread(incident.send_test, deployment.settings)
+        incident.send_test(Settings(kafka=Kafka(bootstrap_servers=broker.bootstrap_servers)))
 
 
 @pytest.mark.parametrize("stream_id", ["", "x" * 257, "\ud800"])

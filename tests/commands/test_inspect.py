@@ -145,7 +145,7 @@ def test_an_initialisation_serves_a_cmaf_segment(tmp_path):
     [
         (b"", "corrupt: the bytes are neither MPEG-TS nor MP4 nor WebM"),
         (b"random bytes" * 100, "corrupt: the bytes are neither MPEG-TS nor MP4 nor WebM"),
-        (media.make_segment(codec="mpeg2"), "unsupported_codec: the video is mpeg2video"),
+        (media.make_segment(codec="mpeg2"), "unsupported_codec: "),
         (media.make_audio(), "there is no video in it"),
         (media.without_keyframes(media.make_segment()), "there is no keyframe in it"),
     ],

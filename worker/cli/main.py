@@ -52,7 +52,13 @@ def build(called: str | None = None) -> cyclopts.App:
         called: The command that is going to be called: its help is its function's docstring, the others' their line
             in the table, so that they need not be imported.
     """
-    app = cyclopts.App(name="framewatch", version=__version__, help=ABOUT, help_format="plaintext")
+    app = cyclopts.App(
+        name="framewatch",
+        version=__version__,
+        help=ABOUT,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
     groups = {name: cyclopts.Group(name, sort_key=at) for at, name in enumerate((WORK, LOOK), start=1)}
     for command in COMMANDS:
         text = None if command.name == called else command.meaning

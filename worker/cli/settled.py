@@ -44,7 +44,8 @@ def settled(*wanted: str) -> Callable[[Callable[Concatenate[Loaded, P], R]], Cal
 
         parameters = [*_own_parameters(command), Parameter("config", Parameter.KEYWORD_ONLY, annotation=Config)]
         parameters[-1] = parameters[-1].replace(default=None)
-        parameters += [_flag(row) for row in rows]
+        groups = _groups()
+        parameters += [_flag(row, groups[row.section]) for row in rows]
         call.__doc__, call.__name__ = command.__doc__, command.__name__
         call.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # what inspect.signature looks for
         call.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -60,9 +61,14 @@ def _own_parameters(command: Callable[..., Any]) -> list[Parameter]:
     return [one.replace(annotation=hints[one.name]) for one in own]
 
 
-def _flag(row: Row) -> Parameter:
+def _groups() -> dict[str, cyclopts.Group]:
+    """A group of the help for each section, in their order."""
+    named = enumerate(sections().items(), start=1)
+    return {section: cyclopts.Group(f"{section}: {meaning}", sort_key=at) for at, (section, meaning) in named}
+
+
+def _flag(row: Row, group: cyclopts.Group) -> Parameter:
     """A setting as a parameter: always text, since the loader converts and tells all mistakes at once."""
-    group = cyclopts.Group(f"{row.section}: {sections()[row.section]}", sort_key=_order(row.section))
     told = cyclopts.Parameter(
         name=row.flag,
         help=row.meaning,
@@ -75,10 +81,6 @@ def _flag(row: Row) -> Parameter:
 
 def _telling(default: str) -> Callable[[Any], str] | bool:
     return (lambda _: default) if default else False
-
-
-def _order(section: str) -> int:
-    return 1 + list(sections()).index(section)
 
 
 def _parameter_name(row: Row) -> str:

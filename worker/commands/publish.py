@@ -75,7 +75,7 @@ def publish(
     else:
         source = ClipSource(path, segment_s=segment_s, max_bytes=max_bytes)
     said = safe(f"{source.description} → {telling.topic}, stream {telling.stream_id}")
-    Console(stderr=True).print(said, markup=False, highlight=False)
+    Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
     return asyncio.run(_play(settings, source, telling, pace))
 
 

@@ -7,11 +7,10 @@ decode error, and after ``SEGMENTS_PER_CHILD`` segments. The reserve is forked a
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from worker.cores import cores
 from worker.errors import Held, SegmentError, Stopped, UsageError
 from worker.jail import reply
 from worker.jail.backoff import Backoff
@@ -90,7 +89,7 @@ class Jail:
         ``max_bytes`` is the largest segment; ``on_event`` is told of each process that ends, and must not raise.
         """
         birth = Birth(target=target, slot_bytes=slot_bytes(max_bytes), memory_bytes=settings.memory_bytes)
-        processes = settings.processes or _cores()
+        processes = settings.processes or cores()
         try:
             zygote = await Zygote.start(birth, timeout_s=ZYGOTE_START_S)
         except Gone as error:
@@ -272,10 +271,3 @@ class Jail:
 
     def _ended(self, child: Child) -> None:
         self._lose(child, child.death().event)
-
-
-def _cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    else:  # noqa: RET505  # mypy reads the platform's branch by its form
-        return os.cpu_count() or 1

@@ -51,7 +51,8 @@ class Telling(Struct, frozen=True, kw_only=True):
                 if text is not None:
                     check(name, text.encode())
             except SegmentError as error:
-                yield error.reason if error.reason.startswith(name) else f"{name}: {error.reason}"
+                bad_key = f"{name} must be 1 to {headers.MAX_KEY_BYTES} bytes of UTF-8"
+                yield bad_key if error.error == "bad_key" else error.reason
             except UnicodeEncodeError:
                 yield f"{name} is not UTF-8"
 

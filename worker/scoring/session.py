@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worker.cores import cores
 from worker.errors import SegmentError, UsageError
 from worker.scoring.calibration import interpret
-from worker.scoring.cores import cores
 from worker.scoring.folder import Model, read
 from worker.scoring.preparation import prepare
 

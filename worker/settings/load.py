@@ -17,7 +17,7 @@ from worker.settings.tree import Root, Settings
 from worker.toml_lines import line_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 NOT_OURS = re.compile(
@@ -109,7 +109,7 @@ def _from_environment(
         if variable in known:
             yield known[variable], _Given(origin=variable, value=text, text=True)
         else:
-            mistakes.append(f"{variable}: no such setting{_near(variable, known)}")
+            mistakes.append(f"{variable}: no such setting{_near(variable, known, prefix=PREFIX)}")
 
 
 def _from_file(config: Path | None, rows: tuple[Row, ...], mistakes: list[str]) -> Iterator[tuple[Row, _Given]]:
@@ -173,9 +173,11 @@ def _detail(row: Row, error: msgspec.MsgspecError) -> str:
     return f" ({error})" if isinstance(row.default, tuple) else ""
 
 
-def _near(name: str, known: Mapping[str, object] | list[str]) -> str:
-    near = get_close_matches(name, list(known), n=1, cutoff=0.75)
-    return f"; did you mean {near[0]}?" if near else ""
+def _near(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """What was meant, perhaps. A prefix that all have makes nothing similar."""
+    bare = name.removeprefix(prefix)
+    near = get_close_matches(bare, [one.removeprefix(prefix) for one in known], n=1, cutoff=0.75)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def _built(rows: tuple[Row, ...], values: Mapping[str, object]) -> Settings:

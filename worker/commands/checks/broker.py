@@ -48,10 +48,13 @@ async def transactions(settings: Settings) -> list[Finding]:
                 remedy="kafka.guarantee = exactly_once, if the broker has transactions",
             )
         ]
-    # Below the prefix that the worker is granted; no number at its end, so that no partition's producer is fenced.
-    probe_id = f"{transactional_prefix(settings)}check-{socket.gethostname()}-{os.getpid()}-probe"
-    await probe.transactions(settings.kafka, probe_id, timeout_s=PROBE_S)
+    await probe.transactions(settings.kafka, probe_id(settings), timeout_s=PROBE_S)
     return [Finding(level="pass", what="transactions", detail="one was begun and aborted, with nothing in it")]
+
+
+def probe_id(settings: Settings) -> str:
+    """Return a transactional id that the worker's rights cover and that no partition of any topic has."""
+    return f"{transactional_prefix(settings)}check-{socket.gethostname()}-{os.getpid()}-probe"
 
 
 def _topic(role: Role, topic: Topic) -> Finding:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.scoring.cores import cores
+from worker.cores import cores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ def cores(cgroup: Path = CGROUP) -> int:
     Args:
         cgroup: Where the process's cgroup is mounted, version 2 (``cpu.max``) or 1 (``cpu/cpu.cfs_quota_us``).
     """
-    allowed = len(os.sched_getaffinity(0))
+    # macOS has no affinity.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota_v2(cgroup / "cpu.max") or _quota_v1(cgroup / "cpu")
     return max(1, allowed if quota is None else min(allowed, int(quota)))
 

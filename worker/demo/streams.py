@@ -1,0 +1,132 @@
+"""What the make-believe platform broadcasts, and what is expected of it. Pure: nothing is encoded or sent here.
+
+A show has a story of so many seconds: until its end one stream turns risky, one plays a clip that is on a hash list,
+one sends broken segments among good ones, one ends. With ``--keep`` the streams go on after that as they are then.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from msgspec import Struct
+
+from worker.records import Outcome
+
+SEGMENT_S = 2.0
+CLIP_SEGMENTS = 3
+CARDS_TO_OPEN = 7
+"""So many segments of the test card in a row must open an incident: twelve seconds and one more (the contract's)."""
+STREAMS_AT_LEAST = 4
+
+Kind = Literal["harmless", "risky", "known", "broken", "cmaf", "reference", "audio", "ending"]
+Fault = Literal["noise", "cut", "wrong_type", "outside", "absent", "digest", "no_type", "empty"]
+Footage = Literal["harmless", "card", "clip", "sound"]
+
+ABOUT: dict[Kind, str] = {
+    "harmless": "harmless",
+    "risky": "turns into the test card",
+    "known": "plays a clip on a hash list",
+    "broken": "broken segments among good ones",
+    "cmaf": "harmless, CMAF with an init event",
+    "reference": "harmless, by claim check",
+    "audio": "sound only: nothing to look at",
+    "ending": "harmless, ends properly",
+}
+FAULTS: dict[Fault, str] = {
+    "noise": "corrupt",
+    "cut": "corrupt",
+    "wrong_type": "container_mismatch",
+    "outside": "outside_roots",
+    "absent": "not_found",
+    "digest": "bad_digest",
+    "no_type": "missing_header",
+    "empty": "no_body",
+}
+"""What each fault is expected to be called in its dead letter."""
+CAST: tuple[Kind, ...] = (
+    "harmless", "risky", "harmless", "known", "broken", "harmless",
+    "cmaf", "audio", "harmless", "ending", "reference", "harmless",
+)  # fmt: skip
+"""Who plays in a show of twelve; a larger one begins again, a smaller one has the first of ``_NEEDED``."""
+_NEEDED: tuple[Kind, ...] = (
+    "risky", "known", "broken", "harmless", "cmaf", "audio", "ending", "reference",
+    "harmless", "harmless", "harmless", "harmless",
+)  # fmt: skip
+_NAMES = (
+    "harbour-cam", "late-drawing", "chess-corner", "rerun-theatre", "shaky-uplink", "bird-feeder",
+    "model-trains", "night-radio", "bread-oven", "garden-hour", "kiln-watch", "synth-jam",
+)  # fmt: skip
+
+
+class Stream(Struct, frozen=True, kw_only=True):
+    """One make-believe live stream."""
+
+    number: int
+    """In the show, from 0; also the seed of its pictures."""
+    stream_id: str
+    kind: Kind
+    phase_s: float
+    """When after the start of the show it goes on air."""
+
+
+class Piece(Struct, frozen=True, kw_only=True):
+    """What one segment shows or what is wrong with it, and what is to become of it."""
+
+    footage: Footage
+    index: int
+    """Which of the footage's segments, counted on without end."""
+    outcome: Outcome = "assessed"
+    why: str | None = None
+    fault: Fault | None = None
+
+
+class Story(Struct, frozen=True, kw_only=True):
+    """When what happens, in segments from a stream's first."""
+
+    card_from: int
+    clip_from: int
+    ends_at: int
+
+
+def story(seconds: float) -> Story:
+    """Return when what happens in a show of so many seconds; the card comes early enough to be noticed by its end."""
+    total = int(seconds / SEGMENT_S)
+    return Story(
+        card_from=max(1, min(total // 2, total - CARDS_TO_OPEN - 2)),
+        clip_from=max(1, total // 3),
+        ends_at=max(2, total * 7 // 10),
+    )
+
+
+def cast(count: int) -> tuple[Stream, ...]:
+    """Return the streams of a show; they go on air one after the other, so that their segments come evenly."""
+    kinds = sorted(_NEEDED[:count], key=CAST.index) if count < len(CAST) else None
+    playing = itertools.cycle(CAST) if kinds is None else iter(kinds)
+    return tuple(
+        Stream(number=number, stream_id=_name(number), kind=kind, phase_s=SEGMENT_S * number / count)
+        for number, kind in zip(range(count), playing, strict=False)
+    )
+
+
+def piece(stream: Stream, number: int, at: Story) -> Piece | None:
+    """Return what a stream's segment of this number is; None when the stream is over."""
+    match stream.kind:
+        case "ending" if number >= at.ends_at:
+            return None
+        case "risky" if number >= at.card_from:
+            return Piece(footage="card", index=number)
+        case "known" if 0 <= number - at.clip_from < CLIP_SEGMENTS:
+            return Piece(footage="clip", index=number - at.clip_from)
+        case "broken" if number % 2:
+            fault = tuple(FAULTS)[number // 2 % len(FAULTS)]
+            return Piece(footage="harmless", index=number, outcome="dead_lettered", why=FAULTS[fault], fault=fault)
+        case "audio":
+            return Piece(footage="sound", index=number, outcome="skipped", why="no_video")
+        case _:
+            return Piece(footage="harmless", index=number)
+
+
+def _name(number: int) -> str:
+    again, at = divmod(number, len(_NAMES))
+    return _NAMES[at] if not again else f"{_NAMES[at]}-{again + 1}"
