@@ -103,7 +103,7 @@ def test_known_videos_have_the_hashes_that_threatexchange_published(shared_media
         {"container": "webm", "codec": "vp9"},
         {"container": "webm", "codec": "vp8"},
         {"container": "mp4", "codec": "av1", "pix_fmt": "yuv420p10le"},
-        {"container": "mp4", "codec": "h264", "width": 16, "height": 16},
+        {"container": "mp4", "codec": "h264", "width": 130, "height": 66},
     ],
     ids=lambda settings: "-".join(str(value) for value in settings.values()),
 )

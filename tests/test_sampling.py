@@ -380,7 +380,7 @@ def test_a_lost_transport_packet_spoils_the_keyframe_that_it_belonged_to(codec):
     """The continuity counter shows it, also where the decoder doesn't: the first is corrupt, the second is left out."""
     data = make_segment(codec=codec, width=640, height=360, seconds=0.8, gop=10)
     for number, outcome in enumerate([None, ([0.0], True)]):
-        lost = (keyframe_bytes(data)[number][0] // TS_PACKET + 3) * TS_PACKET
+        lost = (keyframe_bytes(data)[number][0] // TS_PACKET + 15) * TS_PACKET
         holed = data[:lost] + data[lost + TS_PACKET :]
         if outcome is None:
             assert refused(holed) == ("decode", "corrupt")

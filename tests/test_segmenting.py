@@ -124,6 +124,12 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path, data, says):
     assert "\n" not in str(told.value)
 
 
+def test_a_bare_stream_is_refused_with_a_remedy(tmp_path):
+    """It has neither times nor places to go to."""
+    with pytest.raises(UsageError, match=r"is no container; rewrite it with: ffmpeg"):
+        cut(remuxed(written(tmp_path, container="mpegts", codec="h264"), "h264"))
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     """With its path."""
     with pytest.raises(UsageError, match=r"nothing\.mp4: No such file"):

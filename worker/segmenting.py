@@ -40,6 +40,7 @@ PROBE_PACKETS = 1000
 LEAST_GAP_S = 0.0005
 """Keyframes this much nearer than asked still count: containers round their times."""
 MALFORMED = (FFmpegError, ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
+_REWRITE = "rewrite it with: ffmpeg -i FILE -c copy OUT.mp4"
 _FMP4 = {"movflags": "empty_moov+default_base_moof+frag_discont"}
 
 
@@ -89,13 +90,19 @@ class Clip:
         """
         cutter = _Cutter(self._name, self._stream, self.content_type, segment_s=segment_s, max_bytes=max_bytes)
         try:
-            self._opened.seek(0)
+            self._rewind()
             for packet in self._opened.demux(self._stream):
                 if packet.size and (cut := cutter.add(packet)) is not None:
                     yield cut
             yield cutter.close()
         except MALFORMED as error:
             raise UsageError(f"{self._name}: {_said(error)}") from error
+
+    def _rewind(self) -> None:
+        try:
+            self._opened.seek(0)
+        except FFmpegError as error:  # bare streams have no places to go to, and no times either
+            raise UsageError(f"{self._name}: is no container; {_REWRITE}") from error
 
     def _video(self) -> VideoStream:
         videos = [stream for stream in self._opened.streams.video if not stream.disposition & _COVER]
@@ -213,7 +220,7 @@ class _Cutter:
     def _times(self, packet: Packet[VideoStream]) -> tuple[int, int]:
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is None:
-            raise UsageError(f"{self._name}: its frames have no times; rewrite it with: ffmpeg -i FILE -c copy OUT.mp4")
+            raise UsageError(f"{self._name}: its frames have no times; {_REWRITE}")
         return pts, packet.dts if packet.dts is not None else pts
 
     def _begin(self, pts: int) -> None:

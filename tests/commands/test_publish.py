@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -423,3 +426,22 @@ def test_no_broker_ends_in_one_line(clip):
     settings = Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
     with pytest.raises(Stopped, match=r"Kafka at 127\.0\.0\.1:1: KafkaConnectionError"):
         publish(settings, clip, TELLING, FAST, segment_s=2.0, by_reference=False)
+
+
+async def test_ctrl_c_ends_the_command_cleanly(broker, clip):
+    """It says that the stream is over, sums up in a line, and ends with 0."""
+    async with deployed(broker, partitions=1) as deployment:
+        topic = deployment.settings.topics.segments
+        flags = ("--kafka.bootstrap-servers", broker.bootstrap_servers, "--topics.segments", topic)
+        arguments = ("publish", str(clip), "--stream", "s1", "--loop", *flags)
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "worker", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        await deployment.read(topic, 1)
+        command.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(command.communicate(), 30)
+        events = [read.read(each, max_message_bytes=PLENTY) for each in await deployment.read(topic, 2)]
+    assert command.returncode == 0, err.decode()
+    assert re.fullmatch(r"s1: \d+ segments, [\d.]+ s of media, .* all acknowledged .*, stopped\n", out.decode())
+    assert isinstance(events[-1], StreamEnd)
+    assert [type(event) for event in events[:-1]] == [Segment] * int(out.split()[1])

@@ -69,7 +69,8 @@ def clip_segment(index: int) -> bytes:
 
     def at(t_s: float) -> Picture:
         picture = shown(t_s)
-        picture[12:32, 12:60] = (250, 250, 250)
+        picture[10:22, 10:40] //= 2
+        picture[10:22, 10:40] += 90
         return picture
 
     return _encoded(at, index * SEGMENT_S, FRAMES, container="mpegts", mux=_TS, crf=31)

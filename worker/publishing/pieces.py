@@ -78,7 +78,7 @@ class ClipSource:
         self._max_bytes = max_bytes
         with open_clip(path) as clip:
             self.total_s = clip.duration_s
-            left_out = f"; its other streams (sound, …) are left out" if clip.left_out else ""
+            left_out = "; its other streams (sound, …) are left out" if clip.left_out else ""
             video = f"{clip.codec} {clip.width}x{clip.height}"
             self.description = f"{path.name}: {video}, cut at keyframes into {clip.content_type}{left_out}"
 

@@ -38,6 +38,9 @@ class Timeline:
         start_s: Presentation time of the first frame, seconds; None without frames.
         duration_s: From the first frame to the end of the last, seconds; None where nothing tells when that is.
         wrap_s: After how many seconds the clock wraps; None where it does not.
+        packets: How many there are.
+        damaged: The container shows that not all of their bytes are there.
+        is_cut_off: There is one packet, and not all of it.
     """
 
     def __init__(self, packets: Transport | None) -> None:
@@ -47,6 +50,9 @@ class Timeline:
         self.keyframes: list[tuple[Packet[VideoStream], float]] = []
         self.start_s: float | None = None
         self.duration_s: float | None = None
+        self.packets = 0
+        self.damaged = False
+        self.is_cut_off = False
         self._time_base = Fraction(1, TS_CLOCK_HZ)
         self._shown: list[_Tick] = []
         self._hidden: list[_Tick] = []
@@ -59,6 +65,9 @@ class Timeline:
     def add(self, packet: Packet[VideoStream]) -> None:
         """One packet, in decoding order."""
         self._time_base = packet.time_base
+        self.packets += 1
+        self.damaged |= packet.is_corrupt or (self.packets == 1 and self._is_damaged(packet.stream.id))
+        self.is_cut_off = self.packets == 1 and not self.is_whole(packet)
         if packet.pos is not None:
             self._positions.append(packet.pos)
         tick = _Tick(self._placed(packet), packet.duration or 0)
@@ -90,6 +99,9 @@ class Timeline:
         following = bisect_right(self._positions, packet.pos)
         stop = self._positions[following] if following < len(self._positions) else None
         return self._transport.is_whole(packet.stream.id, packet.pos, stop)
+
+    def _is_damaged(self, pid: int) -> bool:
+        return self._transport is not None and self._transport.damaged(pid)
 
     def _placed(self, packet: Packet[VideoStream]) -> int:
         """A packet's presentation time, unwrapped against the first packet's; where it has none, the last one's end."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import av
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.container import InputContainer
-    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -104,29 +104,27 @@ class Video:
 
     def _read(self, container: InputContainer, stream: VideoStream) -> None:
         """Every video packet into the timeline."""
-        packets = 0
+        failed: BaseException | None = None
         try:
             for packet in container.demux(stream):
                 if packet.size:
-                    packets += 1
                     self._timeline.add(packet)
-                    self.damaged |= packet.is_corrupt
         except MALFORMED as error:
-            self.damaged = True
-            if not self._timeline.keyframes:
-                raise _corrupt(error, self._source) from None
-        # MP4 has an index: what it lists and nobody could read is missing.
-        self.damaged |= self.container == "mov" and packets < len(stream.index_entries)
-        self.damaged |= self._source.packets is not None and self._source.packets.damaged(stream.id)
+            failed = error
         self._timeline.close()
+        # MP4 has an index: what it lists and nobody could read is missing.
+        missing = self.container == "mov" and self._timeline.packets < len(stream.index_entries)
+        self.damaged |= failed is not None or missing or self._timeline.damaged
         if not self._timeline.keyframes:
-            self._explain_no_keyframe()
+            self._explain_no_keyframe(failed)
 
-    def _explain_no_keyframe(self) -> None:
+    def _explain_no_keyframe(self, failed: BaseException | None) -> None:
         """No keyframe is normal in some streams, but not where that is what damage or encryption left of it."""
+        if failed is not None:
+            raise _corrupt(failed, self._source) from None
         if _is_scrambled(self._source):
             raise SegmentError("decode", "encrypted", "the transport packets are scrambled")
-        if self.damaged:
+        if self.damaged or self._timeline.is_cut_off:
             raise SegmentError("decode", "corrupt", "the segment is damaged before its first whole keyframe")
 
     def _decode(self, packet: Packet[VideoStream]) -> VideoFrame:
@@ -137,8 +135,8 @@ class Video:
             raise SegmentError("decode", "corrupt", "the container shows that the keyframe is not whole")
         context = packet.stream.codec_context
         try:
-            frames = context.decode(_shown(packet)) or context.decode(None)
             context.flush_buffers()
+            frames = context.decode(_shown(packet)) or context.decode(None)
         except MALFORMED as error:
             self._raise_if_larger(context.width, context.height)
             raise _corrupt(error, self._source) from None
