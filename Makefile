@@ -12,7 +12,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find worker -name __pycache_
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench bench-quick requirements clean
+.PHONY: help demo test lint bench bench-quick docs requirements clean
 
 help:  ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -28,11 +28,15 @@ lint: .venv/.develops  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.develops .venv/.wheel  ## what each step of the hot path costs beside its physical floor
+bench: .venv/.develops .venv/.oracle .venv/.wheel  ## what each step of the hot path costs beside its physical floor
 	$(BIN)/python benchmarks
 
-bench-quick: .venv/.develops .venv/.wheel  ## the same on few segments: proves that it runs, not how fast
+bench-quick: .venv/.develops .venv/.oracle .venv/.wheel  ## the same on few segments: proves that it runs, not how fast
 	$(BIN)/python benchmarks --quick
+
+docs: .venv/.develops .venv/.wheel  ## write the schemas and the generated tables of docs/ anew
+	$(BIN)/framewatch schema docs
+	FRAMEWATCH_TEST_WRITE_DOCS=1 $(BIN)/pytest -q -k the_documents_table tests/test_telemetry.py tests/settings
 
 requirements: .venv/.develops  ## compile requirements/*.txt afresh, with the newest versions
 	UV=$(BIN)/uv requirements/compile

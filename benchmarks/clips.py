@@ -18,18 +18,20 @@ import av
 import numpy as np
 from support.media import split_cmaf
 
+from worker.records import ContentType
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from worker.records import ContentType
 
 SEED = 20261122
 SECONDS = 2
 FPS = 25
-HEAVY_IDR_BYTES = 99_000
 TICKS = 90_000
+CELLS = (128, 64, 32, 16, 8)
+"""Sides of the blobs, pixels."""
 GRAIN = {"heavy": 7, "light": 1}
 """Half the width of the noise on each sample of luma."""
 QUANTISER = {"heavy": 26, "light": 30}
@@ -120,11 +122,11 @@ def _contained(whole: bytes, container: str) -> tuple[bytes, bytes | None, Conte
 
 
 def planes(recipe: Recipe, seed: int, frames: int) -> Iterator[NDArray[np.uint8]]:
-    """Pictures as yuv420p, shape (height * 3 / 2, width): soft blobs that drift under grain that doesn't."""
+    """Pictures as yuv420p, shape (height * 3 / 2, width): blobs that drift under grain that doesn't."""
     rng = np.random.default_rng(seed)
     height, width = recipe.height, recipe.width
-    luma = smooth(rng, height, width + frames * 4, 90)
-    chroma = [smooth(rng, height // 2, width // 2 + frames * 2, 45) for _ in range(2)]
+    luma = octaves(rng, height, width + frames * 4)
+    chroma = [smooth(rng, height // 2, width // 2 + frames * 2, CELLS[0] // 2) for _ in range(2)]
     reach = GRAIN[recipe.weight]
     grain = rng.integers(-reach, reach + 1, (height, width), dtype=np.int16)
     for number in range(frames):
@@ -132,6 +134,12 @@ def planes(recipe: Recipe, seed: int, frames: int) -> Iterator[NDArray[np.uint8]
         colours = [plane[:, number * 2 : number * 2 + width // 2].ravel() for plane in chroma]
         parts = [np.clip(lit, 16, 235).astype(np.uint8).ravel(), *colours]
         yield np.concatenate(parts).reshape(height * 3 // 2, width)
+
+
+def octaves(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """Blobs of all sizes, the smaller the fainter, as in most pictures; shape (height, width)."""
+    layers = [smooth(rng, height, width, cell).astype(np.int32) * cell for cell in CELLS]
+    return (sum(layers[1:], layers[0]) // sum(CELLS)).astype(np.uint8)
 
 
 def smooth(rng: np.random.Generator, height: int, width: int, cell: int) -> NDArray[np.uint8]:
@@ -178,7 +186,10 @@ def transport(whole: bytes, *, start_s: int = 0) -> bytes:
 def remux(whole: bytes, muxer: str, options: dict[str, str], *, start_s: int = 0) -> bytes:
     """The same packets in another container, later by so many seconds."""
     written = io.BytesIO()
-    with av.open(io.BytesIO(whole), format="mov") as source, av.open(written, "w", format=muxer, options=options) as out:
+    with (
+        av.open(io.BytesIO(whole), format="mov") as source,
+        av.open(written, "w", format=muxer, options=options) as out,
+    ):
         stream: Any = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.size:

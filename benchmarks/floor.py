@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-    from benchmarks.clips import Clip
     from numpy.typing import NDArray
+
+    from benchmarks.clips import Clip
 
 FORMATS = {"video/mp2t": "mpegts", "video/mp4": "mov", "video/iso.segment": "mov"}
 

@@ -2,8 +2,9 @@
 
 A worker runs in a process of its own with its default settings (exactly once, the demo model, one block list). So many
 streams publish a segment every two seconds, evenly phased. A stream is some quiet segments and a last one that shows a
-picture on the list, which opens an incident; then the next stream takes its place. Between any two segments the same bytes go
-to the floor's topic, where a process does nothing but to answer (``latency_child.py``): both see the same machine.
+picture on the list, which opens an incident; then the next stream takes its place. Between any two segments the same
+bytes go to the floor's topic, where a process does nothing but to answer (``latency_child.py``): both see the same
+machine.
 
 Times are the broker's: every topic stamps records when they are appended (``LogAppendTime``).
 """
@@ -22,12 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from aiokafka import TopicPartition
-from benchmarks import clips
-from benchmarks.figures import percentile
-from benchmarks.latency_child import ECHO, PARTITIONS
 from msgspec import Struct
 from msgspec.structs import replace
 
+from benchmarks import clips
+from benchmarks.figures import percentile
+from benchmarks.latency_child import ECHO, PARTITIONS
 from worker.examine import examine
 from worker.kafka import admin, clients
 from worker.records import Ask, EventId, Position, Received, Segment
@@ -120,7 +121,7 @@ def measure(servers: str, model: Path, seed: int, *, count: int, seconds: float,
         return asyncio.run(_measure(settings, payloads, folder, count=count, seconds=seconds))
 
 
-# --- what is played -----------------------------------------------------------------------------------------------------
+# --- what is played -------------------------------------------------------------------------------------------------
 
 
 def _payloads(seed: int, life: int) -> tuple[bytes, ...]:
@@ -157,7 +158,7 @@ def _settings(servers: str, model: Path, known: Path) -> Settings:
     )
 
 
-# --- the run ------------------------------------------------------------------------------------------------------------
+# --- the run --------------------------------------------------------------------------------------------------------
 
 
 async def _measure(
@@ -228,7 +229,7 @@ class _Publisher:
         """Send one segment to each partition, for the worker and for the floor; offset 0 is theirs."""
         for number in range(PARTITIONS):
             for topic in (self._topic, self._topic + ECHO):
-                await self._send(topic, f"warm-{number}", 0, number, {}, number)
+                await self._send(topic, f"warm-{number}", 0, partition=number, noted={}, slot=number)
         return {(number, 0) for number in range(PARTITIONS)}
 
     async def play(self, count: int, seconds: float) -> None:
@@ -241,15 +242,13 @@ class _Publisher:
             slot, for_echo = divmod(number, 2)
             life, sequence = divmod(turn, len(self._payloads))
             topic, noted = (self._topic + ECHO, self.sent_to_echo) if for_echo else (self._topic, self.sent)
-            sends.append(
-                asyncio.create_task(
-                    self._send(topic, f"slot-{slot}-{life}", sequence, slot % PARTITIONS, noted, slot),
-                )
-            )
+            stream, partition = f"slot-{slot}-{life}", slot % PARTITIONS
+            send = self._send(topic, stream, sequence, partition=partition, noted=noted, slot=slot)
+            sends.append(asyncio.create_task(send))
         await asyncio.gather(*sends)
 
     async def _send(
-        self, topic: str, stream: str, sequence: int, partition: int, noted: dict[Where, Sent], slot: int
+        self, topic: str, stream: str, sequence: int, *, partition: int, noted: dict[Where, Sent], slot: int
     ) -> None:
         segment = Segment(
             position=Position(topic="", partition=0, offset=0, timestamp_ms=0),
@@ -327,7 +326,7 @@ async def _reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
         await reader.stop()
 
 
-# --- processes ----------------------------------------------------------------------------------------------------------
+# --- processes ------------------------------------------------------------------------------------------------------
 
 
 class _Child:
@@ -352,7 +351,11 @@ def cpu_s(pid: int) -> float:
     """Seconds of CPU of a process and all below it, after /proc/PID/stat (proc(5): utime, stime, cutime, cstime)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        below = [int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()]
+        below = [
+            int(each)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for each in (task / "children").read_text().split()
+        ]
     except FileNotFoundError:
         return 0.0
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_s, below))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+
 from benchmarks import floor, stages
 from benchmarks.clips import Clip, Recipe, make
-
 from worker.examine import examine
 from worker.hashing import hamming
 from worker.matching import Matcher
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.stages import Jailed
-
     from worker.records import Frame, HashList, View
     from worker.scoring.session import Classifier
 
@@ -40,7 +39,7 @@ def pictures(count: int, seed: int) -> list[Clip]:
 
 
 def pdq_bits(clips: Iterable[Clip], view: View) -> list[int]:
-    """By how many of the 256 bits our PDQ differs from ``pdqhash`` on the full RGB frame; pictures without one left out."""
+    """By how many of 256 bits our PDQ is off ``pdqhash`` of the full RGB frame; pictures without one are left out."""
     import pdqhash  # noqa: PLC0415 - optional, see why_no_oracle
 
     found = []

@@ -41,8 +41,8 @@ The floor is what nobody who uses FFmpeg and onnxruntime goes below: decoding th
 memory, its decoder already open; and `InferenceSession.run` on an input that is ready, one thread each.
 
 Segments are made from the seed: H.264 by x264 (superfast) and HEVC by x265 (ultrafast) at a constant quantiser, 2 s of
-25 frames a second. "heavy" ones are grainy, with IDRs of {heavy} and more; "light" ones are smooth. Their digests are in
-the JSON beside this page: another build of FFmpeg may encode other bytes.
+25 frames a second. "heavy" ones are grainy, with IDRs of {heavy} and more; "light" ones are smooth. Their digests are
+in the JSON beside this page: another build of FFmpeg may encode other bytes.
 
 {tables}
 
@@ -52,8 +52,8 @@ the JSON beside this page: another build of FFmpeg may encode other bytes.
 - The decoder's share depends on the video. Light segments have ratios above 2, because what is around the decoder is
   a fixed few milliseconds (demultiplexing, PDQ on the full plane, scaling) and there is little to decode.
 - A garbage collection, a retired decoder's successor and other rare costs are in the spread, not in the medians.
-- Latency was taken with broker, publisher, worker and the floor's process on the same cores, the broker unreplicated and
-  writing to the page cache. Segments lie in the message; a claim check adds its store's answer.
+- Latency was taken with broker, publisher, worker and the floor's process on the same cores, the broker unreplicated
+  and writing to the page cache. Segments lie in the message; a claim check adds its store's answer.
 - The broker stamps whole milliseconds. Nearest-rank percentiles: p99 of fewer than 100 is the worst.
 """
 
@@ -103,7 +103,7 @@ def _run(result: Result) -> str:
     kind = "quick (its times say nothing)" if result.quick else "full"
     facts = {"date": result.date, "run": f"{kind}, {result.rounds} rounds", "seed": str(result.seed)}
     versions = {"versions": ", ".join(f"{name} {version}" for name, version in result.versions.items())}
-    return table(("", ""), (facts | result.machine | versions).items())
+    return "\n".join(f"- {name}: {value}" for name, value in (facts | result.machine | versions).items())
 
 
 CLIP_HEAD = (
@@ -149,13 +149,14 @@ def _latency(latency: Latency) -> str:
     )
     head = ("ms, LogAppendTime to LogAppendTime", "p50", "p99", "worst", "of", "streams' p50", "streams' p99", "CPU ms")
     ratio = latency.incident.overall.p50 / max(latency.echo.overall.p50, 1)
-    return (
-        f"{latency.streams} streams for {latency.seconds:g} s, a segment of {latency.segment_bytes / 1000:.0f} kB every 2 s"
-        f" each, evenly phased; one worker, exactly once, releases every {latency.release_interval_s:g} s and at once with"
-        " an incident. The floor is a process that reads the same bytes in between and answers each with one small"
-        f" record. Escalation over floor, p50: {ratio:.1f}x. \"CPU ms\" is of all processes of the worker (or the floor's), a"
-        " segment.\n\n" + table(head, (_kind(*kind) for kind in kinds))
+    told = (
+        f"{latency.streams} streams for {latency.seconds:g} s, a segment of {latency.segment_bytes / 1000:.0f} kB "
+        "every 2 s each, evenly phased; one worker, exactly once, releases every "
+        f"{latency.release_interval_s:g} s and at once with an incident. The floor is a process that reads the same "
+        "bytes in between and answers each with one small record. Escalation over floor, p50: "
+        f"{ratio:.1f}x. CPU is of all processes of the worker (or the floor's), a segment."
     )
+    return told + "\n\n" + table(head, (_kind(*kind) for kind in kinds))
 
 
 def _kind(what: str, streams: Streams, cpu_ms: float | None) -> tuple[str, ...]:

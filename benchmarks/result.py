@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import Struct
+
 from benchmarks.figures import Figure
 from benchmarks.latency import Latency
-from msgspec import Struct
 
 IDR_RATIO = "examine / idr"
 JAIL_RATIO = "jail_wall / examine_wall"
@@ -127,19 +128,31 @@ BOUNDS = (
         why="a segment's own length: later than that, a stream falls behind",
     ),
     Bound(
-        value="PDQ from pdqhash, mean", most=2, kind="quality", unit="bits", why="leaves a radius of 31 bits to the attacker"
+        value="PDQ from pdqhash, mean",
+        most=2,
+        kind="quality",
+        unit="bits",
+        why="comes off the 31 bits that are there for edits",
     ),
     Bound(value="PDQ from pdqhash, largest", most=8, kind="quality", unit="bits", why="the same, at the worst picture"),
     Bound(value="keyframes missed or made up", most=0, kind="quality", unit="", why="against PyAV's full decode"),
     Bound(value="segments that the jail sees otherwise", most=0, kind="quality", unit="", why="hash, time and picture"),
     Bound(
-        value="scores, off bare onnxruntime's", most=1e-6, kind="quality", unit="", why="the same graph on the same input"
+        value="scores, off bare onnxruntime's",
+        most=1e-6,
+        kind="quality",
+        unit="",
+        why="the same graph on the same input",
     ),
     Bound(
         value="queries answered wrongly", most=0, kind="quality", unit="", why="31 bits away is found, 32 is not: exact"
     ),
-    Bound(value="segments without one outcome", most=0, kind="quality", unit="", why="each published one is assessed once"),
-    Bound(value="incidents missing or too many", most=0, kind="quality", unit="", why="one for each known picture shown"),
+    Bound(
+        value="segments without one outcome", most=0, kind="quality", unit="", why="each published one is assessed once"
+    ),
+    Bound(
+        value="incidents missing or too many", most=0, kind="quality", unit="", why="one for each known picture shown"
+    ),
 )
 
 

@@ -13,10 +13,10 @@ from time import perf_counter, process_time, thread_time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from benchmarks.figures import interleaved
-from benchmarks.floor import Bare, Idr
 from msgspec.structs import replace
 
+from benchmarks.figures import interleaved
+from benchmarks.floor import Bare, Idr
 from worker import conclude
 from worker.conclude import Rules
 from worker.escalation.context import Context
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from benchmarks.clips import Clip
     from benchmarks.figures import Measure
-
     from worker.records import FrameScore, Picture, Sample, View
     from worker.scoring.session import Classifier
 
@@ -94,7 +93,7 @@ def received(clip: Clip, sequence: int = HISTORY) -> Received:
     return Received(position=position, key=message.key, value=message.value, headers=message.headers)
 
 
-# --- bytes to keyframes -------------------------------------------------------------------------------------------------
+# --- bytes to keyframes ---------------------------------------------------------------------------------------------
 
 
 class Jailed:
@@ -136,8 +135,8 @@ def decoding(clip: Clip, view: View, jail: Jailed, rounds: int) -> dict[str, lis
     """Measure one segment from bytes to hash and model input: its floor, in this process, and in the jail.
 
     Returns:
-        By name: ``idr`` (the floor), ``examine`` with its steps ``open``, ``decode``, ``hash``, ``resize``, ``examine_wall``,
-        ``sha256``, ``jail_wall``, ``jail_parent`` (CPU that the jail costs on this side).
+        By name: ``idr`` (the floor), ``examine`` with its steps ``open``, ``decode``, ``hash``, ``resize``,
+        ``examine_wall``, ``sha256``, ``jail_wall``, ``jail_parent`` (CPU that the jail costs on this side).
     """
     ask, asked, idr = asking(clip, view), media(clip), Idr(clip)
 
@@ -157,7 +156,7 @@ def decoding(clip: Clip, view: View, jail: Jailed, rounds: int) -> dict[str, lis
         idr.close()
 
 
-# --- the rest of the way ------------------------------------------------------------------------------------------------
+# --- the rest of the way --------------------------------------------------------------------------------------------
 
 
 def hash_list(size: int, seed: int) -> HashList:

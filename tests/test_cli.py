@@ -40,7 +40,7 @@ def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture
         assert command.meaning in " ".join(out.replace("│", " ").split())
     heavy = "{'av', 'aiokafka', 'onnxruntime'}"
     code = f"import sys; from worker.cli import main; main(['--help']); sys.exit(bool({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False, capture_output=True).returncode == 0
 
 
 def test_help_of_run_lists_every_setting_by_section(
@@ -118,7 +118,7 @@ def test_the_module_is_the_command() -> None:
     """`python -m worker` does the same, with the same exit status, and leaves no traceback."""
     environ = {**os.environ, "FRAMEWATCH_NO_SUCH": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "worker", "settings"], check=False, capture_output=True, text=True, env=environ
+        [sys.executable, "-P", "-m", "worker", "settings"], check=False, capture_output=True, text=True, env=environ
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "FRAMEWATCH_NO_SUCH: no such setting\n"
@@ -129,7 +129,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
-        command = [sys.executable, "-m", "worker", "schema"]
+        command = [sys.executable, "-P", "-m", "worker", "schema"]
         done = subprocess.run(command, check=False, stdout=write_end, stderr=subprocess.PIPE, text=True)
     finally:
         os.close(write_end)

@@ -124,6 +124,16 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path, data, says):
     assert "\n" not in str(told.value)
 
 
+def test_a_playlist_opens_nothing(tmp_path):
+    """Not even when what it names is there and is a video: a file is published, and no other."""
+    segment = tmp_path / "segment.ts"
+    segment.write_bytes(media.make_segment(width=64, height=64))
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{segment}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(UsageError, match=r"list\.m3u8: is no video that FFmpeg can read"):
+        cut(playlist)
+
+
 def test_a_bare_stream_is_refused_with_a_remedy(tmp_path):
     """It has neither times nor places to go to."""
     with pytest.raises(UsageError, match=r"is no container; rewrite it with: ffmpeg"):

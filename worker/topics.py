@@ -44,6 +44,9 @@ class Problem(Struct, frozen=True, kw_only=True):
         return f"topic {self.topic}: {self.what}; {self.remedy}"
 
 
+_MAKE = "framewatch topics create makes it; if it is there, grant Describe on it"
+
+
 def names(settings: Settings) -> dict[Role, str]:
     """Return the topics in use by their role; optional ones that are off are missing."""
     topics = settings.topics
@@ -124,7 +127,7 @@ def problems(settings: Settings, found: Mapping[str, Topic]) -> list[Problem]:
     for role, name in names(settings).items():
         topic = found.get(name)
         if topic is None:
-            wrong.append(Problem(topic=name, what="it does not exist", remedy="framewatch topics create makes it"))
+            wrong.append(Problem(topic=name, what="it does not exist, or may not be seen", remedy=_MAKE))
         else:
             wrong += _config_problems(role, topic, settings)
     segments, risk = found.get(settings.topics.segments), found.get(settings.topics.risk)

@@ -205,6 +205,15 @@ def test_a_person_sees_container_keyframes_and_costs(tmp_path):
         assert step in text
 
 
+def test_a_narrow_terminal_shows_the_start_of_each_hash(tmp_path):
+    """Time, size and quality stay readable in 80 columns."""
+    seen = look(written(tmp_path, clip()), Settings(scoring=DEMO))
+    text = shown(seen, width=80)
+    assert f"{seen.keyframes[0].pdq[:16]}…" in text
+    for cell in ("1.000", "160x96", "harmless 1.000", "card 0.000"):
+        assert cell in text
+
+
 def test_names_from_lists_are_shown_as_text(tmp_path):
     """No markup, no escape sequence of theirs reaches the terminal."""
     seen = look(written(tmp_path, clip()))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAMES = itertools.count()
 SETTINGS = Settings(topics=Topics(assessments="assessments"))
 AWKWARD = Settings(
-    kafka=Kafka(group_id="it's ${HOME} %{x} \"q\" \\ é", bootstrap_servers="a:1,b:2; echo no"),
+    kafka=Kafka(group_id='it\'s ${HOME} %{x} "q" \\ é', bootstrap_servers="a:1,b:2; echo no"),
     topics=Topics(segments="Live.segments_1", assessments="assess_ments"),
 )
 RECORDER = """#!/bin/sh

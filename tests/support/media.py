@@ -108,6 +108,7 @@ def make_segment(
     rotation: Literal[0, 90, 180, 270] = 0,
     crf: int = 23,
     mux: dict[str, str] | None = None,
+    encoder: dict[str, str] | None = None,
 ) -> bytes:
     """One segment that stands alone.
 
@@ -129,15 +130,14 @@ def make_segment(
         rotation: Degrees counter-clockwise by which a player turns the picture; MP4 only.
         crf: The encoder's quality, lower is better; ignored by ``mpeg2``.
         mux: Further options of the muxer.
+        encoder: Further options of the encoder.
     """
     packets = io.BytesIO()
     options = _muxer_options(container) | (mux or {})
     with av.open(packets, "w", format={"fmp4": "mp4"}.get(container, container), options=options) as out:
         frames = gop or 9999
-        encoder = _encoder_options(codec, frames, bframes, crf, open_gop=open_gop)
-        video = _add_video(
-            out, codec=codec, size=(width, height), fps=fps, gop=frames, pix_fmt=pix_fmt, options=encoder
-        )
+        coding = _encoder_options(codec, frames, bframes, crf, open_gop=open_gop) | (encoder or {})
+        video = _add_video(out, codec=codec, size=(width, height), fps=fps, gop=frames, pix_fmt=pix_fmt, options=coding)
         if full_range:
             video.codec_context.color_range = 2
         sound = _add_audio(out, container) if audio else None

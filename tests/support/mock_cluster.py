@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def mock_cluster(topics: Mapping[str, int]) -> Iterator[str]:
     """Serves the topics (name to partitions) and gives the bootstrap address; what it can't do stands in its module."""
     pairs = ",".join(f"{name}:{partitions}" for name, partitions in topics.items())
-    command = [sys.executable, "-m", "worker.demo.broker", "--topics", pairs]
+    command = [sys.executable, "-P", "-m", "worker.demo.broker", "--topics", pairs]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         # On leaving, Popen closes standard input, which ends the broker, and waits for it.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from worker.records import Score
     from worker.settings.tree import Settings
 
+WIDE = 140
+"""Columns from which on a hash is shown whole."""
 STEPS = {
     "open": "open, read the packets (CPU)",
     "decode": "decode keyframes (CPU)",
@@ -80,15 +82,15 @@ def show(seen: Seen, console: Console) -> None:
     left = seen.keyframes_seen - len(seen.keyframes)
     more = f" ({left} not looked at)" if left else ""
     console.print(f"{seen.container}, {seen.codec}, {duration}, {seen.keyframes_seen} keyframes{more}{damaged}")
-    console.print(_keyframes(seen))
+    console.print(_keyframes(seen, digits=64 if console.width >= WIDE else 16))
     console.print(_costs(seen))
 
 
-def _keyframes(seen: Seen) -> Table:
+def _keyframes(seen: Seen, *, digits: int) -> Table:
     table = Table(title="Keyframes", title_justify="left")
     for name in ("time s", "size", "quality"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("PDQ", overflow="ellipsis", no_wrap=True, min_width=17)
+    table.add_column("PDQ", no_wrap=True)
     for name in ("scores", "matches"):
         table.add_column(name, overflow="fold")
     for keyframe in seen.keyframes:
@@ -96,11 +98,17 @@ def _keyframes(seen: Seen) -> Table:
             f"{keyframe.media_time_s:.3f}",
             f"{keyframe.width}x{keyframe.height}",
             str(keyframe.quality),
-            keyframe.pdq or "none",
+            _shortened(keyframe.pdq, digits),
             Text(_scores(keyframe.scores)),  # not markup: labels and entries are somebody else's text
             Text(_matches(keyframe)),
         )
     return table
+
+
+def _shortened(pdq: str | None, digits: int) -> str:
+    if pdq is None:
+        return "none"
+    return pdq if len(pdq) <= digits else f"{pdq[:digits]}…"
 
 
 def _scores(scores: dict[str, Score] | None) -> str:

@@ -57,7 +57,7 @@ class Video:
         start_s: Presentation time of the first video frame on the container's own clock, seconds.
         wrap_s: After how many seconds that clock wraps; None where it does not.
         duration_s: Measured from the video packets, seconds.
-        keyframes_seen: Keyframes in the container, taken or not.
+        keyframes_seen: Keyframes in the container, taken or not; complete once ``keyframes`` is exhausted.
         damaged: True when something could not be read; complete once ``keyframes`` is exhausted.
     """
 
@@ -99,6 +99,9 @@ class Video:
                     raise
                 self.damaged = True
                 continue
+            if frame is None:
+                self.keyframes_seen -= 1
+                continue
             taken, last_s = taken + 1, offset_s
             yield Keyframe(frame, offset_s, reformatter)
 
@@ -127,8 +130,8 @@ class Video:
         if self.damaged or self._timeline.is_cut_off:
             raise SegmentError("decode", "corrupt", "the segment is damaged before its first whole keyframe")
 
-    def _decode(self, packet: Packet[VideoStream]) -> VideoFrame:
-        """One keyframe, alone and whole."""
+    def _decode(self, packet: Packet[VideoStream]) -> VideoFrame | None:
+        """One keyframe, alone and whole; None where it is no keyframe after all."""
         if packet.has_sidedata("encryption_info"):
             raise SegmentError("decode", "encrypted", "the keyframe is encrypted (common encryption)")
         if not self._timeline.is_whole(packet):
@@ -140,6 +143,9 @@ class Video:
         except MALFORMED as error:
             self._raise_if_larger(context.width, context.height)
             raise _corrupt(error, self._source) from None
+        if not frames and self.container == "mpegts":
+            # In MPEG-TS, FFmpeg also marks where a gradual refresh begins: no picture can be had from that alone.
+            return None
         if not frames or frames[0].is_corrupt:
             raise SegmentError("decode", "corrupt", "the keyframe is not whole")
         self._raise_if_larger(frames[0].width, frames[0].height)
@@ -227,7 +233,7 @@ def _shown(packet: Packet[VideoStream]) -> Packet[VideoStream]:
     """The packet, without an edit list's mark that would keep the decoder from giving its frame."""
     if not packet.is_discard:
         return packet
-    copy: Packet[VideoStream] = Packet(bytes(packet))
+    copy = cast("Packet[VideoStream]", Packet(bytes(packet)))
     copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, True
     return copy
 

@@ -1,0 +1,275 @@
+"""The benchmarks' arithmetic, their bounds, and that what they hold against each other is the same thing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))  # last, so that the installed package goes before the tree's
+
+from benchmarks import clips, floor, latency, quality, report, result, stages  # noqa: E402 - needs the path above
+from benchmarks.figures import figure, interleaved, percentile, ratios  # noqa: E402
+from worker.examine import examine  # noqa: E402
+from worker.hashing import hamming, pdq  # noqa: E402
+from worker.scoring import session  # noqa: E402
+
+DEMO = ROOT / "models" / "demo"
+TINY = clips.Recipe(height=144, codec="h264", weight="heavy", containers=("ts", "fmp4", "cmaf"), keyframes=2)
+KEPT = sorted((ROOT / "docs" / "benchmarks").glob("*.json"))
+times = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=200)
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_the_median_and_its_absolute_deviation():
+    """One wild round moves neither by much."""
+    found = figure([1.0, 2.0, 3.0, 4.0, 1000.0])
+    assert (found.median, found.mad, found.count) == (3.0, 1.0, 5)
+
+
+def test_a_figure_of_nothing_is_refused():
+    """No number is made up where nothing was measured."""
+    with pytest.raises(ValueError, match="nothing"):
+        figure([])
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0.1, 100)), min_size=1))
+def test_what_slows_both_of_a_pair_cancels_out(rounds):
+    """A round in which the machine was busy gives the same ratio."""
+    above, below, slower = zip(*rounds, strict=True)
+    slowed = ratios(
+        [a * s for a, s in zip(above, slower, strict=True)], [b * s for b, s in zip(below, slower, strict=True)]
+    )
+    assert slowed == pytest.approx(ratios(above, below))
+
+
+def test_a_ratio_to_nothing_or_of_no_pair_is_refused():
+    """A floor of 0 and a missing round are mistakes of the benchmark, not figures."""
+    with pytest.raises(ValueError, match="floor of 0"):
+        ratios([1.0], [0.0])
+    with pytest.raises(ValueError, match="argument"):
+        ratios([1.0, 2.0], [1.0])
+
+
+@given(times, st.sampled_from([0.01, 0.5, 0.99, 1.0]))
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values, share):
+    """Nearest rank: one of the values, with enough of them at or below it and too few below."""
+    found = percentile(values, share)
+    assert found in values
+    assert sum(value <= found for value in values) >= share * len(values)
+    assert sum(value < found for value in values) < share * len(values)
+
+
+def test_a_percentile_of_nothing_is_refused():
+    """No latency is made up where nothing came."""
+    with pytest.raises(ValueError, match="values"):
+        percentile([], 0.5)
+
+
+def test_measurements_take_turns_and_every_other_round_runs_backwards():
+    """A B, B A, A B: whatever drifts favours neither."""
+    order = []
+
+    def measuring(name):
+        def measure():
+            order.append(name)
+            return {name: float(len(order))}
+
+        return measure
+
+    taken = interleaved([measuring("a"), measuring("b")], 3)
+    assert order == ["a", "b", "b", "a", "a", "b"]
+    assert taken == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
+
+
+def test_latencies_are_of_what_was_sent_and_by_stream():
+    """The warm-up's answers count for nothing; each stream has its own tail."""
+    sent = {
+        (0, 1): latency.Sent(0, False, 100),
+        (0, 2): latency.Sent(1, True, 200),
+        (1, 1): latency.Sent(0, False, 300),
+    }
+    found = latency.streams(sent, {(0, 0): 5_000, (0, 1): 110, (0, 2): 250, (1, 1): 330})
+    assert (found.overall.p50, found.overall.worst, found.overall.count) == (30, 50, 3)
+    assert [(tail.worst, tail.count) for tail in found.by_stream] == [(30, 2), (50, 1)]
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_segments():
+    """Bytes are a function of recipe and seed."""
+    first = [clip.sha256 for clip in clips.make((TINY,), 1, seconds=0.4)]
+    clips.encode.cache_clear()
+    assert [clip.sha256 for clip in clips.make((TINY,), 1, seconds=0.4)] == first
+    assert [clip.sha256 for clip in clips.make((TINY,), 2, seconds=0.4)] != first
+
+
+def test_heavy_segments_are_as_heavy_as_the_bounds_say():
+    """The bound on heavy IDRs is about at least one segment of the quick run as well."""
+    heavy = clips.make((clips.QUICK[0],), clips.SEED, seconds=0.04)[0]
+    assert heavy.idr_bytes >= result.HEAVY_IDR_BYTES
+
+
+def test_a_later_segment_is_the_same_on_a_later_clock():
+    """The streams of the latency run go on in time."""
+    whole = clips.encode(TINY, 1, frames=10)
+    clip = clips.make((TINY,), 1, seconds=0.4)[0]
+    at_s = [examine(clips.transport(whole, start_s=s), None, stages.asking(clip, None)).start_s or 0.0 for s in (0, 6)]
+    assert at_s[1] - at_s[0] == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("clip", clips.make((TINY,), 1, seconds=0.4), ids=lambda clip: clip.name)
+def test_the_floor_decodes_the_keyframe_that_is_examined(clip):
+    """Again and again the same luma plane; and both count the same keyframes."""
+    idr = floor.Idr(clip)
+    planes = [idr.decode().to_ndarray()[:144] for _ in range(2)]
+    idr.close()
+    assert np.array_equal(*planes)
+    sample = examine(clip.data, clip.init, stages.asking(clip, None))
+    assert hamming(pdq(planes[0]).pdq or b"x", sample.frames[0].hash.pdq or b"") == 0
+    assert sample.keyframes_seen == floor.keyframes(clip) == 2
+
+
+def test_a_flipped_hash_is_as_far_away_as_it_says():
+    """The queries at the radius and beyond it are what they are called."""
+    packed = np.arange(32, dtype=np.uint8)
+    assert hamming(packed.tobytes(), quality.flipped(packed, np.arange(31))) == 31
+
+
+def test_every_step_is_measured_and_a_part_is_less_than_the_whole():
+    """One tiny round: the names that the tables need are there, and the steps' sum is within their whole."""
+    clip = clips.make((TINY,), 1, seconds=0.4)[0]
+    classifier, known = session.load(DEMO, threads=1), stages.hash_list(1000, 1)
+    with stages.jailed() as jail:
+        taken = stages.decoding(clip, classifier.view, jail, 2)
+        assert not quality.jail_differs(clip, classifier.view, jail)
+    assert {"idr", "examine", "examine_wall", "sha256", "jail_wall", "jail_parent"} <= taken.keys()
+    for index, whole in enumerate(taken["examine"]):
+        assert 0 < sum(taken[step][index] for step in ("open", "decode", "hash", "resize")) <= whole
+    way = stages.way(clip, classifier, DEMO / "model.onnx", known, 2)
+    assert {"floors", "whole", *(step for step, _ in report.STEPS)} <= way.keys()
+    assert quality.score_off(clip, classifier, DEMO / "model.onnx") == pytest.approx(0, abs=1e-6)
+    assert quality.matches_wrong(known, 1, queries=5) == 0
+    classifier.close()
+
+
+def test_the_measured_stream_is_quiet_until_its_picture_is_known():
+    """The step called an incident opens one, the other one doesn't."""
+    clip = clips.make((TINY,), 1, seconds=0.4)[0]
+    classifier = session.load(DEMO, threads=1)
+    steps = stages.Way(clip, classifier, stages.hash_list(1000, 1))
+    assert steps.conclude().incident is None
+    opened = steps.open_incident().incident
+    assert opened is not None
+    assert opened.severity == "critical"
+    classifier.close()
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def a_result(**changes):
+    """A run in which all is well and little was measured."""
+    fine = quality_of()
+    whole = result.Result(
+        date="2026-01-01",
+        quick=False,
+        seed=1,
+        rounds=1,
+        list_size=1,
+        machine={},
+        versions={},
+        clips=(a_clip(1.2),),
+        ways=(),
+        quality=fine,
+        latency=None,
+        skipped={"latency": "no java"},
+    )
+    whole = replace(whole, **changes)
+    return replace(whole, checks=result.checks(whole))
+
+
+def quality_of(**changes):
+    """Quality as it should be."""
+    fine = result.Quality(
+        pdq_pictures=1,
+        pdq_mean_bits=0.0,
+        pdq_max_bits=0,
+        keyframes_off=0,
+        jail_differs=0,
+        score_off=0.0,
+        matches_wrong=0,
+    )
+    return replace(fine, **changes)
+
+
+def a_clip(ratio, idr_bytes=result.HEAVY_IDR_BYTES):
+    """A segment with that ratio to its floor."""
+    names = ("idr", "examine", "open", "decode", "hash", "resize", "sha256", "jail_parent")
+    return result.ClipResult(
+        name="x",
+        sha256="0" * 64,
+        segment_bytes=1,
+        idr_bytes=idr_bytes,
+        ms={name: figure([1.0]) for name in names},
+        ratios={result.IDR_RATIO: figure([ratio]), result.JAIL_RATIO: figure([1.0])},
+    )
+
+
+def test_a_run_within_its_bounds_does_not_fail_for_what_was_not_measured():
+    """Where there is no broker, nothing is breached, and the report says what is missing and why."""
+    fine = a_result()
+    assert result.failed(fine) == ()
+    assert "latency: no java" in report.text(fine)
+
+
+def test_a_breach_of_speed_fails_a_full_run_and_only_warns_in_a_quick_one():
+    """A noisy machine's quick run proves that it runs, not how fast."""
+    slow = (a_clip(1.0), a_clip(1.7))
+    assert [c.measured for c in result.failed(a_result(clips=slow))] == [1.7]
+    quick = a_result(clips=slow, quick=True)
+    assert result.failed(quick) == ()
+    assert "1 of speed breached" in report.text(quick)
+
+
+def test_a_light_segment_is_not_held_to_the_bound_of_heavy_ones():
+    """Around a small IDR there is always more than in it."""
+    assert result.failed(a_result(clips=(a_clip(3.0, idr_bytes=result.HEAVY_IDR_BYTES - 1),))) == ()
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        {"pdq_mean_bits": 2.1},
+        {"pdq_max_bits": 9},
+        {"keyframes_off": 1},
+        {"jail_differs": 1},
+        {"score_off": 0.01},
+        {"matches_wrong": 1},
+    ],
+    ids=lambda worse: next(iter(worse)),
+)
+def test_a_breach_of_quality_fails_a_quick_run_too(worse):
+    """Speed is never bought with quality."""
+    [breach] = result.failed(a_result(quick=True, quality=quality_of(**worse)))
+    assert breach.bound.kind == "quality"
+    assert breach.measured == next(iter(worse.values()))
+
+
+@pytest.mark.skipif(not KEPT, reason="no result is kept yet")
+def test_the_page_is_the_newest_result_kept():
+    """docs/benchmarks.md says what docs/benchmarks/*.json say."""
+    kept = msgspec.json.decode(KEPT[-1].read_bytes(), type=result.Result)
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == report.page(kept)
+    assert not kept.quick
+    assert result.failed(kept) == ()

@@ -1,0 +1,278 @@
+"""What a person sees: the streams, the incidents and the rates while it runs, and the summary at the end."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from rich import box
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from worker.commands.terminal import safe
+from worker.commands.watch import COLOURS, reason_words
+from worker.demo.streams import ABOUT
+from worker.policy.records import RiskRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from worker.demo.ledger import Escalated, Ledger
+    from worker.demo.streams import Stream
+    from worker.demo.summary import Latency, StreamRow, Summary
+
+BARS = " ▁▂▃▄▅▆▇█"
+SPARKS = 20
+"""Looks in a sparkline, one a segment: 40 s."""
+RISK = RiskRule()
+"""The default policy's rule: the demo's worker runs with it."""
+INCIDENTS_SHOWN = 5
+SVG_WIDTH = 124
+NARROW = 100
+"""Below so many columns the table is told in fewer."""
+OLD_LOOK_S = 6.0
+
+
+class Moment(Struct, frozen=True, kw_only=True):
+    """When it is, and what the head of the screen says."""
+
+    at_s: float
+    """On the monotonic clock."""
+    elapsed_s: float
+    seconds: float | None
+    """How long the show goes on; None without end."""
+    broker: str
+    guarantee: str
+    phase: str
+    """What happens now, in a word or two."""
+
+
+def screen(ledger: Ledger, streams: Sequence[Stream], moment: Moment, *, width: int) -> RenderableType:
+    """Return the whole screen."""
+    return Group(
+        _head(moment), _table(ledger, streams, moment, width=width), _incidents(ledger), _foot(ledger, moment)
+    )
+
+
+def plain(ledger: Ledger, streams: Sequence[Stream], moment: Moment) -> str:
+    """Return the same in one line, for logs."""
+    risky = (f"{one.stream_id} {_risk(ledger, one):.1f}" for one in streams if _risk(ledger, one) >= 1)
+    told = ", ".join(risky) or "none"
+    counts = _counts(ledger)
+    return f"{moment.elapsed_s:5.1f} s  {counts}; incidents {_opened(ledger)}; risk above 1: {told}"
+
+
+def news(one: Escalated) -> str:
+    """Return one escalation in a line."""
+    late = "" if one.latency_s is None else f", {one.latency_s * 1000:.0f} ms after the append"
+    incident = one.incident
+    why = "; ".join(reason_words(reason) for reason in incident.reasons[:1]) or incident.closed_why or "the stream ended"
+    return safe(f"incident {one.change}: {incident.stream_id}, {incident.severity}, {why}{late}", 400)
+
+
+# --- while it runs ---------------------------------------------------------------------------------------------------
+
+
+def _head(moment: Moment) -> Text:
+    until = "until Ctrl-C" if moment.seconds is None else f"of {moment.seconds:.0f} s"
+    line = Text("Framewatch demo", style="bold")
+    line.append(f"   {moment.phase}, {moment.elapsed_s:.0f} s {until}", style="cyan")
+    return line.append(f"   {moment.broker}, {moment.guarantee}   harmless synthetic pictures only", style="dim")
+
+
+def _table(ledger: Ledger, streams: Sequence[Stream], moment: Moment, *, width: int) -> Table:
+    wide = width >= NARROW
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=wide)
+    table.add_column("stream", no_wrap=True)
+    if wide:
+        table.add_column("what it is", no_wrap=True, style="dim")
+    table.add_column("segments", justify="right", no_wrap=True)
+    for name in ("looked", "skipped", "refused"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("risk", justify="right", no_wrap=True)
+    table.add_column(f"its last {SPARKS * 2} s" if wide else "", no_wrap=True, width=SPARKS if wide else 10)
+    table.add_column("last look", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for stream in streams:
+        table.add_row(*_row(ledger, stream, moment, wide=wide))
+    return table
+
+
+def _row(ledger: Ledger, stream: Stream, moment: Moment, *, wide: bool) -> Iterator[RenderableType]:
+    outcomes = ledger.outcomes_of(stream)
+    yield Text(stream.stream_id, style="bold")
+    if wide:
+        yield ABOUT[stream.kind]
+    yield str(len(ledger.of(stream)))
+    yield _count(outcomes["assessed"], "")
+    yield _count(outcomes["skipped"], "blue")
+    yield _count(outcomes["dead_lettered"], "magenta")
+    risk = _risk(ledger, stream)
+    yield Text(f"{risk:.1f}", style=_heat(risk))
+    yield _spark(ledger, stream, SPARKS if wide else 10)
+    yield _age(ledger, stream, moment)
+    yield _state(ledger, stream)
+
+
+def _count(number: int, style: str) -> Text:
+    return Text(str(number), style=style) if number else Text("·", style="dim")
+
+
+def _risk(ledger: Ledger, stream: Stream) -> float:
+    risks = [fate.risk for fate in ledger.fates_of(stream) if fate.risk is not None]
+    return risks[-1] if risks else 0.0
+
+
+def _spark(ledger: Ledger, stream: Stream, length: int) -> Text:
+    line = Text()
+    for fate in list(ledger.fates_of(stream))[-length:]:
+        risk = fate.risk or 0.0
+        bar = BARS[1 + min(len(BARS) - 2, int(risk / RISK.cap * (len(BARS) - 1)))]
+        line.append(bar, style=_heat(risk))
+    return line
+
+
+def _heat(risk: float) -> str:
+    if risk >= RISK.open_above:
+        return "bold red"
+    return "yellow" if risk >= RISK.close_below else "green"
+
+
+def _age(ledger: Ledger, stream: Stream, moment: Moment) -> Text:
+    looks = [fate.read_at_s for fate in ledger.fates_of(stream) if fate.outcome == "assessed"]
+    if not looks:
+        return Text("never", style="dim")
+    age_s = max(0.0, moment.at_s - looks[-1])
+    late = age_s > OLD_LOOK_S and stream.stream_id not in ledger.ended
+    return Text(f"{age_s:.1f} s", style="yellow" if late else "dim")
+
+
+def _state(ledger: Ledger, stream: Stream) -> Text:
+    incident = ledger.incident_of(stream)
+    if incident is not None and incident.state == "open":
+        return Text(f" {incident.severity.upper()} ", style=COLOURS[incident.severity])
+    if stream.stream_id in ledger.ended:
+        return Text("ended", style="dim")
+    return Text("on air", style="green") if ledger.of(stream) else Text("to come", style="dim")
+
+
+def _incidents(ledger: Ledger) -> Panel:
+    told = [part for one in ledger.escalations[-INCIDENTS_SHOWN:] for part in _escalation(one)]
+    return Panel(
+        Group(*told) if told else Text("none yet", style="dim"),
+        title="incidents, as a reviewer's tool reads them",
+        title_align="left",
+        border_style="red" if told else "dim",
+    )
+
+
+def _escalation(one: Escalated) -> Iterator[Text]:
+    incident = one.incident
+    line = Text(f" {incident.severity.upper()} ", style=COLOURS[incident.severity])
+    line.append(f" {one.change} ", style="bold").append(safe(incident.stream_id), style="bold cyan")
+    line.append(f"  suggested action {incident.action}")
+    if one.latency_s is not None:
+        line.append(f"  {one.latency_s * 1000:.0f} ms after its segment was appended", style="dim")
+    yield line
+    yield Text(f"   {safe(incident.explanation, 400)}", overflow="fold")
+
+
+def _foot(ledger: Ledger, moment: Moment) -> Text:
+    rate = len(ledger.fates) / moment.elapsed_s if moment.elapsed_s > 0 else 0.0
+    return Text(f"{_counts(ledger)}, {rate:.1f} a second; dead letters {len(ledger.letters)}", style="dim")
+
+
+def _counts(ledger: Ledger) -> str:
+    return f"segments published {len(ledger.published)}, with an outcome {len(ledger.fates)}"
+
+
+def _opened(ledger: Ledger) -> int:
+    return sum(one.change == "opened" for one in ledger.escalations)
+
+
+# --- at the end ------------------------------------------------------------------------------------------------------
+
+
+def summary_view(summary: Summary, closing: Sequence[str]) -> RenderableType:
+    """Return the summary; ``closing`` are lines of what to do next."""
+    return Group(
+        Text(),
+        Text("What it came to", style="bold"),
+        _figures(summary),
+        _against(summary),
+        Text(),
+        *(_verdict(summary)),
+        Text(),
+        *(Text(line, style="dim" if not line.startswith("  ") else "") for line in closing),
+    )
+
+
+def _figures(summary: Summary) -> Table:
+    table = Table.grid(padding=(0, 2))
+    outcomes = ", ".join(f"{count} {outcome.replace('_', '-')}" for outcome, count in summary.outcomes.items())
+    whole = summary.accounted == summary.published
+    adds_up = f"{summary.published} published, {summary.accounted} accounted for: {outcomes or 'none'}"
+    table.add_row("segments", Text(adds_up, style="" if whole else "bold red"))
+    table.add_row("append to escalation", _latency(summary.to_escalation))
+    table.add_row("append to outcome", _latency(summary.to_outcome))
+    table.add_row("speed", _speed(summary))
+    return table
+
+
+def _latency(latency: Latency | None) -> str:
+    if latency is None:
+        return "none"
+    figures = f"p50 {latency.p50_s * 1000:.0f} ms, p99 {latency.p99_s * 1000:.0f} ms, n = {latency.count}"
+    return f"{figures} (the record's timestamp until a read_committed reader had the answer)"
+
+
+def _speed(summary: Summary) -> str:
+    speed = summary.speed
+    if speed is None:
+        return "not measured: this system has no /proc"
+    took = f"{speed.segments} segments took the worker and its decoders {speed.cpu_s:.1f} s of CPU in {speed.wall_s:.0f} s"
+    return f"{speed.per_core_and_second:.0f} segments per core and second ({took}, idling included)"
+
+
+def _against(summary: Summary) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for name in ("stream", "what it is", "incidents expected", "opened"):
+        table.add_column(name, no_wrap=True)
+    for row in summary.streams:
+        if row.expected != "none" or row.opened:
+            table.add_row(row.stream_id, ABOUT[row.kind], _expected(row), str(row.opened))
+    calm = [row for row in summary.streams if row.expected == "none" and not row.opened]
+    table.add_row(Text(f"{len(calm)} others", style="dim"), "", "0", "0")
+    if summary.errors:
+        table.add_section()
+    for error in summary.errors:
+        table.add_row(Text("dead letters", style="dim"), error.error, str(error.expected), str(error.found))
+    return table
+
+
+def _expected(row: StreamRow) -> str:
+    return {"one": "1", "none": "0", "either": "0 or 1: stopped early"}[row.expected]
+
+
+def _verdict(summary: Summary) -> Iterator[Text]:
+    if not summary.problems:
+        yield Text("As expected: every segment accounted for, every incident there, no other.", style="bold green")
+    for problem in summary.problems:
+        yield Text(f"Not as expected: {safe(problem)}", style="bold red")
+
+
+def save_svg(path: Path, *shown: RenderableType) -> None:
+    """Write what was shown as a picture that asks nobody for fonts."""
+    console = Console(record=True, width=SVG_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(*shown, sep="\n")
+    plain_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    console.save_svg(str(path), title="framewatch demo", code_format=plain_fonts, unique_id="framewatch")
