@@ -116,6 +116,7 @@ def run(scale: Scale, seed: int, *, quick: bool) -> Result:
             quick=quick,
             seed=seed,
             rounds=scale.rounds,
+            segments=clips.same_as_pinned(made, seed),
             list_size=scale.list_size,
             machine=began,
             versions=machine.versions() | ({} if "latency" in skipped else {"Apache Kafka": kafka.jars().name}),
@@ -173,9 +174,12 @@ def _clip(clip: Clip, demo: Classifier, jail: Jailed, rounds: int) -> ClipResult
 def _ways(
     made: list[Clip], demo: Classifier, known: HashList, scale: Scale, skipped: dict[str, str]
 ) -> tuple[WayResult, ...]:
-    """The first segment of each height, with the demo model; the first of them with OpenNSFW too."""
-    firsts = list({clip.name.split()[0]: clip for clip in reversed(made) if clip.heavy}.values())[::-1]
-    ways = [_way(clip, demo, DEMO, known, scale.rounds) for clip in firsts]
+    """The first heavy segment of each height, with the demo model and with OpenNSFW where it is installed."""
+    firsts: dict[str, Clip] = {}
+    for clip in made:
+        if clip.heavy:
+            firsts.setdefault(clip.name.split()[0], clip)
+    ways = [_way(clip, demo, DEMO, known, scale.rounds) for clip in firsts.values()]
     if not scale.real_model:
         skipped["OpenNSFW"] = "a quick run"
         return tuple(ways)
@@ -188,7 +192,7 @@ def _ways(
             return tuple(ways)
         real = session.load(folder, threads=1)
         closing.callback(real.close)
-        return (*ways, *(_way(clip, real, folder, known, scale.rounds) for clip in firsts))
+        return (*ways, *(_way(clip, real, folder, known, scale.rounds) for clip in firsts.values()))
 
 
 def _way(clip: Clip, classifier: Classifier, folder: Path, known: HashList, rounds: int) -> WayResult:

@@ -42,14 +42,14 @@ memory, its decoder already open; and `InferenceSession.run` on an input that is
 
 Segments are made from the seed: H.264 by x264 (superfast) and HEVC by x265 (ultrafast) at a constant quantiser, 2 s of
 25 frames a second. "heavy" ones are grainy, with IDRs of {heavy} and more; "light" ones are smooth. Their digests are
-in the JSON beside this page: another build of FFmpeg may encode other bytes.
+pinned in `benchmarks/clips.py`; another build of FFmpeg may encode other bytes, and the report then says so.
 
 {tables}
 
 ## Limits
 
 - One machine, generated pictures, one segment at a time: nothing here says how many streams a node takes.
-- The decoder's share depends on the video. Light segments have ratios above 2, because what is around the decoder is
+- The decoder's share depends on the video. Light segments have ratios above 2 because what is around the decoder is
   a fixed few milliseconds (demultiplexing, PDQ on the full plane, scaling) and there is little to decode.
 - A garbage collection, a retired decoder's successor and other rare costs are in the spread, not in the medians.
 - Latency was taken with broker, publisher, worker and the floor's process on the same cores, the broker unreplicated
@@ -101,7 +101,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _run(result: Result) -> str:
     kind = "quick (its times say nothing)" if result.quick else "full"
-    facts = {"date": result.date, "run": f"{kind}, {result.rounds} rounds", "seed": str(result.seed)}
+    facts = {
+        "date": result.date,
+        "run": f"{kind}, {result.rounds} rounds",
+        "seed": str(result.seed),
+        "segments": result.segments,
+    }
     versions = {"versions": ", ".join(f"{name} {version}" for name, version in result.versions.items())}
     return "\n".join(f"- {name}: {value}" for name, value in (facts | result.machine | versions).items())
 

@@ -78,6 +78,8 @@ class Result(Struct, frozen=True, kw_only=True):
     quick: bool
     seed: int
     rounds: int
+    segments: str
+    """Whether they are the pinned ones."""
     list_size: int
     machine: dict[str, str]
     versions: dict[str, str]

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PINNED = sorted((ROOT / "requirements").glob("*.txt"))
 
 
-@pytest.mark.skipif(os.environ.get("FRAMEWATCH_TEST_INSTALLED") != "1", reason="only `make test` tests the installed wheel")
+@pytest.mark.skipif(os.environ.get("FRAMEWATCH_TEST_INSTALLED") != "1", reason="only `make test` tests the wheel")
 def test_the_installed_wheel_is_what_is_tested() -> None:
     """Under `make test` the package comes from site-packages, never from the work tree."""
     assert Path(worker.__file__).is_relative_to(sysconfig.get_path("purelib"))

@@ -74,7 +74,8 @@ def noise(size):
     [
         {"container": "mpegts", "codec": "h264", "bframes": 3, "start_s": 40_000.25},
         {"container": "mpegts", "codec": "h264", "bframes": 2, "fps": 30, "gop": 7},
-        {"container": "mpegts", "codec": "hevc", "bframes": 3, "open_gop": True},
+        {"container": "mpegts", "codec": "hevc", "bframes": 3, "open_gop": True, "gop": 11},
+        {"container": "mpegts", "codec": "h264", "bframes": 3, "open_gop": True, "gop": 11},
         {"container": "mp4", "codec": "h264", "bframes": 2, "audio": True, "start_s": 3.0},
         {"container": "fmp4", "codec": "h264", "bframes": 2, "start_s": 20.0},
         {"container": "fmp4", "codec": "hevc", "bframes": 2},
@@ -116,16 +117,20 @@ def test_only_the_clock_of_mpeg_ts_wraps():
     assert sampled(make_segment(container="webm", codec="vp9", seconds=0.4))[0].wrap_s is None
 
 
-def test_a_keyframe_with_leading_frames_of_the_group_before_is_the_first_frame():
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_keyframe_with_leading_frames_of_the_group_before_is_the_first_frame(codec):
     """A segment cut at an open group starts with its keyframe; its duration has the leading frames too."""
-    fmp4 = make_segment(container="fmp4", codec="hevc", bframes=3, open_gop=True, seconds=2, gop=25)
+    fmp4 = make_segment(container="fmp4", codec=codec, bframes=3, open_gop=True, seconds=2.16, gop=27)
     (_, ftyp), (_, moov), *fragments = boxes(fmp4)
-    second = ftyp + moov + b"".join(box for kind, box in fragments[2:4])
     assert [kind for kind, _ in fragments[2:4]] == [b"moof", b"mdat"]
+    second = ftyp + moov + b"".join(box for _, box in fragments[2:4])
+    with av.open(io.BytesIO(second)) as container:
+        times = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.size]
+    assert min(times) < times[0]
     video, offsets = sampled(second)
     assert offsets == [0.0]
     assert video.start_s == pytest.approx(full_decode(second)[0][0], abs=0.001)
-    assert video.duration_s == pytest.approx(1.0, abs=0.001)
+    assert video.duration_s == pytest.approx(max(times) - min(times) + 0.04, abs=0.001)
 
 
 def edited(mp4, media_time):
@@ -250,12 +255,15 @@ def test_mpeg_ts_that_starts_inside_a_packet_is_read():
 
 
 def test_a_late_programme_table_still_shows_the_video():
-    """Video that is announced only after the quick probe's reach is found."""
-    sound = make_audio(seconds=20)
-    padding = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 500
-    data = padding + make_segment(seconds=0.4)
-    assert sampled(data)[1] == [0.0]
-    assert sampled(sound)[0].codec is None
+    """Video that is announced only after a lot of padding is found."""
+    padding = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 2000
+    assert sampled(padding + make_segment(seconds=0.4))[1] == [0.0]
+
+
+def test_video_that_turns_up_behind_sound_is_not_overlooked():
+    """A segment that begins as sound alone and goes on with video is refused, not skipped as one without video."""
+    video = make_segment(seconds=0.4, start_s=31, mux={"mpegts_start_pid": "0x200", "mpegts_pmt_start_pid": "0x1010"})
+    assert refused(make_audio(seconds=10) + video) == ("decode", "corrupt")
 
 
 def test_a_segment_without_video_says_so():

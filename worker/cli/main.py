@@ -35,11 +35,17 @@ class Command(Struct, frozen=True):
     meaning: str
 
 
-WORK, LOOK = "Watching", "Looking into it"
+WORK, LOOK, SETUP = "Watching", "Looking into it", "Setting it up"
 COMMANDS = (
     Command("run", "worker.cli.run:run", WORK, "Run a worker until SIGTERM or Ctrl-C."),
+    Command("demo", "worker.cli.demo:demo", WORK, "Watch a worker at work on make-believe streams."),
     Command("publish", "worker.cli.publish:publish", LOOK, "Play a video into the segments topic as a live stream."),
     Command("inspect", "worker.cli.inspect:inspect", LOOK, "Show what the worker sees in a file."),
+    Command("watch", "worker.cli.watch:watch", LOOK, "Show escalations as they come."),
+    Command("incident", "worker.cli.incident:incident", LOOK, "Send an incident that says it is a test."),
+    Command("check", "worker.cli.check:check", SETUP, "Look whether a worker can start, and what to do if not."),
+    Command("topics", "worker.cli.topics:app", SETUP, "Make the topics, or write them and their rights down."),
+    Command("model", "worker.cli.model:app", SETUP, "Check a classifier's folder, or make one."),
     Command("settings", "worker.cli.settings:settings", LOOK, "Show the settings in effect and where each came from."),
     Command("schema", "worker.cli.schema:schema", LOOK, "Write the contract's JSON Schemas and AsyncAPI document."),
 )
@@ -59,7 +65,7 @@ def build(called: str | None = None) -> cyclopts.App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
     )
-    groups = {name: cyclopts.Group(name, sort_key=at) for at, name in enumerate((WORK, LOOK), start=1)}
+    groups = {name: cyclopts.Group(name, sort_key=at) for at, name in enumerate((WORK, LOOK, SETUP), start=1)}
     for command in COMMANDS:
         text = None if command.name == called else command.meaning
         app.command(command.function, name=command.name, group=groups[command.group], help=text)

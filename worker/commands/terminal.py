@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 LONGEST = 2000
 
 
@@ -13,3 +15,8 @@ def safe(text: str, most: int = LONGEST) -> str:
     """
     shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:most])
     return shown + "…" if len(text) > most else shown
+
+
+def quiet_clients() -> None:
+    """Keep the Kafka client's own log lines away: the commands tell what came of its tries."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -39,9 +39,7 @@ class Audience:
         ]
         async with AsyncExitStack() as opened, asyncio.TaskGroup() as group:
             for topic, take in readers:
-                records = await opened.enter_async_context(
-                    following(self._settings.kafka, topic, since="earliest")
-                )
+                records = await opened.enter_async_context(following(self._settings.kafka, topic, since="earliest"))
                 group.create_task(self._each(records, take), name=f"read {topic}")
 
     async def _each(self, records: AsyncIterator[Received], take: Callable[[Received], None]) -> None:
@@ -61,12 +59,12 @@ class Audience:
                 latency_s=_since(report.timings.appended_at),
                 read_at_s=asyncio.get_running_loop().time(),
             )
-            self._ledger.assessed(report, fate)
+            self._ledger.assess(report.event_id, fate)
 
     def _escalation(self, received: Received) -> None:
         incident = read.read_incident(received)
         change = (read.event_type(received) or "").split(".")[-2]
-        self._ledger.escalations.append(
+        self._ledger.escalate(
             Escalated(incident=incident, change=change, latency_s=_since(incident.timings.appended_at))
         )
 

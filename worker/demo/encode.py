@@ -80,7 +80,14 @@ def clip_hashes() -> list[tuple[float, FrameHash]]:
     """Return when each keyframe of the clip's original is, in seconds, and its hash."""
     frames = round(CLIP_SEGMENTS * SEGMENT_S * FPS)
     original = _encoded(
-        _clip(*ORIGINAL), 0.0, frames, container="mp4", mux=_FMP4, crf=16, size=ORIGINAL, gop=round(HASHES_EVERY_S * FPS)
+        _clip(*ORIGINAL),
+        0.0,
+        frames,
+        container="mp4",
+        mux=_FMP4,
+        crf=16,
+        size=ORIGINAL,
+        gop=round(HASHES_EVERY_S * FPS),
     )
     ask = Ask(content_type=None, interval_s=0.0, max_keyframes=64, view=None, max_pixels=2**24, max_streams=4)
     return [(frame.offset_s, frame.hash) for frame in examine(original, None, ask).frames]
@@ -122,7 +129,7 @@ def later_ts(data: bytes, by_s: float) -> bytes:
     """Return the same MPEG-TS segment with a clock that is so many seconds ahead; nothing is encoded again."""
     packets = io.BytesIO()
     with (
-        av.open(io.BytesIO(data), format="mpegts") as source,
+        av.open(io.BytesIO(data), "r", format="mpegts") as source,
         av.open(packets, "w", format="mpegts", options=_TS) as out,
     ):
         stream: Any = source.streams[0]
@@ -149,8 +156,10 @@ def later_cmaf(fragment: bytes, by_s: float) -> bytes:
 def _clip(width: int, height: int) -> PictureAt:
     """The clip in any size: the same blobs, zoomed into as time goes on."""
     ground = av.VideoFrame.from_ndarray(_blobs(1280, 720, CLIP_SEED), format="rgb24")
-    whole = ground.reformat(width=width * 5 // 4, height=height * 5 // 4, format="rgb24", interpolation="AREA", threads=1)
-    return _panned(whole.to_ndarray(), width, height)
+    whole = ground.reformat(
+        width=width * 5 // 4, height=height * 5 // 4, format="rgb24", interpolation="AREA", threads=1
+    )
+    return _panned(np.asarray(whole.to_ndarray(), np.uint8), width, height)
 
 
 def _panned(ground: Picture, width: int, height: int) -> PictureAt:
@@ -169,7 +178,7 @@ def _blobs(width: int, height: int, seed: int) -> Picture:
     random = np.random.default_rng(seed)
     coarse = av.VideoFrame.from_ndarray(random.integers(20, 236, (14, 24, 3), dtype=np.uint8), format="rgb24")
     smooth = coarse.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1)
-    return smooth.to_ndarray()
+    return np.asarray(smooth.to_ndarray(), np.uint8)
 
 
 def _encoded(
@@ -185,7 +194,11 @@ def _encoded(
 ) -> bytes:
     packets = io.BytesIO()
     # One thread: many segments are encoded side by side. No scene cuts: keyframes are where they are asked for.
-    options = {"preset": "ultrafast", "crf": str(crf), "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:threads=1"}
+    options = {
+        "preset": "ultrafast",
+        "crf": str(crf),
+        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:threads=1",
+    }
     with av.open(packets, "w", format=container, options=mux) as out:
         video: Any = out.add_stream("libx264", rate=FPS, options=options)
         video.width, video.height, video.pix_fmt = *size, "yuv420p"

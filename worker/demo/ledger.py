@@ -1,14 +1,15 @@
-"""What was published, and what the topics say became of it. Written by platform and audience, read by show and summary."""
+"""What was published, and what the topics say became of it: kept by platform and audience, shown, and summed up."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from worker.demo.streams import Piece, Stream
-from worker.records import AssessmentReport, DeadLetter, Incident, Outcome
+from worker.demo.streams import Piece
+from worker.records import DeadLetter, Incident, Outcome
+
+RISKS_KEPT = 20
 
 
 class Published(Struct, frozen=True, kw_only=True):
@@ -41,50 +42,73 @@ class Escalated(Struct, frozen=True, kw_only=True):
     """From the timestamp of the segment's record that led to it until it was read here; None without such a segment."""
 
 
+class Course(Struct, kw_only=True):
+    """One stream so far."""
+
+    published: list[Published] = field(default_factory=list)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    risks: deque[float] = field(default_factory=lambda: deque(maxlen=RISKS_KEPT))
+    """The last risks, one a segment that had one."""
+    looked_at_s: float | None = None
+    """When the last look at it was read, on the monotonic clock."""
+    ended: bool = False
+    incident: Incident | None = None
+    """The newest revision of its last incident."""
+
+    @property
+    def risk(self) -> float:
+        """The newest risk."""
+        return self.risks[-1] if self.risks else 0.0
+
+
 class Ledger:
     """Grows while the show runs."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self.published: dict[str, Published] = {}
+        """By event id."""
         self.fates: dict[str, Fate] = {}
+        """By event id."""
         self.escalations: list[Escalated] = []
         self.letters: list[DeadLetter] = []
-        self.ended: set[str] = set()
         self.unknown = 0
         """Outcomes of events that nobody here has published."""
-        self._by_stream: dict[str, list[str]] = {}
+        self._courses: dict[str, Course] = {}
 
-    def publish(self, one: Published) -> None:
-        """A segment goes out."""
-        self.published[one.event_id] = one
-        self._by_stream.setdefault(one.stream_id, []).append(one.event_id)
-
-    def assessed(self, report: AssessmentReport, fate: Fate) -> None:
-        """An outcome was read."""
-        if report.event_id not in self.published:
-            self.unknown += 1
-            return
-        self.fates[report.event_id] = fate
+    def course(self, stream_id: str) -> Course:
+        """How one stream goes."""
+        return self._courses.setdefault(stream_id, Course())
 
     @property
     def outstanding(self) -> int:
         """Segments without an outcome yet."""
         return len(self.published) - len(self.fates)
 
-    def of(self, stream: Stream) -> list[Published]:
-        """What a stream has published, in order."""
-        return [self.published[event_id] for event_id in self._by_stream.get(stream.stream_id, ())]
+    @property
+    def refused(self) -> int:
+        """Segments that the assessments say are dead letters."""
+        return sum(course.outcomes["dead_lettered"] for course in self._courses.values())
 
-    def fates_of(self, stream: Stream) -> Iterator[Fate]:
-        """What became of a stream's segments so far, in the order of the segments."""
-        return (self.fates[i] for i in self._by_stream.get(stream.stream_id, ()) if i in self.fates)
+    def publish(self, one: Published) -> None:
+        """A segment goes out."""
+        self.published[one.event_id] = one
+        self.course(one.stream_id).published.append(one)
 
-    def outcomes_of(self, stream: Stream) -> Counter[Outcome]:
-        """How many of a stream's segments came to what."""
-        return Counter(fate.outcome for fate in self.fates_of(stream))
+    def assess(self, event_id: str | None, fate: Fate) -> None:
+        """An outcome was read."""
+        published = None if event_id is None else self.published.get(event_id)
+        if published is None:
+            self.unknown += 1
+            return
+        self.fates[published.event_id] = fate
+        course = self.course(published.stream_id)
+        course.outcomes[fate.outcome] += 1
+        if fate.outcome == "assessed":
+            course.looked_at_s = fate.read_at_s
+            course.risks.append(fate.risk or 0.0)
 
-    def incident_of(self, stream: Stream) -> Incident | None:
-        """The newest revision of a stream's last incident."""
-        own = (one.incident for one in reversed(self.escalations) if one.incident.stream_id == stream.stream_id)
-        return next(own, None)
+    def escalate(self, one: Escalated) -> None:
+        """An escalation was read."""
+        self.escalations.append(one)
+        self.course(one.incident.stream_id).incident = one.incident

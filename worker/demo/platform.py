@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CLOCK_FROM_S = 10.0
 """Where the streams' own clocks start: a packager's rarely starts at 0."""
 SOURCE = "/demo/platform"
+KEPT = 60
+"""So many of a stream's last segments lie in the folder."""
 NOISE_BYTES = 50_000
 CUT_BYTES = 40 * 188
 """So little of an MPEG-TS segment holds its tables and a part of its keyframe."""
@@ -71,14 +73,12 @@ class Platform:
                 return
             what = piece(stream, number, self._story)
             if what is None:
-                self._ledger.ended.add(stream.stream_id)
+                self._ledger.course(stream.stream_id).ended = True
                 await to.send(self._end(stream))
                 return
             message = await asyncio.to_thread(self._message, stream, number, what)
             # Before it is sent: its outcome can be there before the acknowledgement.
-            self._ledger.publish(
-                Published(event_id=_event(stream, number).id, stream_id=stream.stream_id, piece=what)
-            )
+            self._ledger.publish(Published(event_id=_event(stream, number).id, stream_id=stream.stream_id, piece=what))
             await to.send(message)
 
     # --- messages ---
@@ -134,6 +134,8 @@ class Platform:
         data = _bytes_of(segment)
         path = self._folder / f"{segment.stream_id}-{segment.sequence}.ts"
         path.write_bytes(data)
+        # With --keep they would fill the disk.
+        (self._folder / f"{segment.stream_id}-{(segment.sequence or 0) - KEPT}.ts").unlink(missing_ok=True)
         return Reference(uri=path.as_uri(), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
     def _faulty(self, segment: Segment, what: Piece) -> Message:

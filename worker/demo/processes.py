@@ -71,7 +71,7 @@ class WorkerProcess:
         """Return when it owns so many partitions and is ready. Raises Stopped when that takes too long."""
         try:
             async with asyncio.timeout(READY_WITHIN_S), aiohttp.ClientSession() as session:
-                while not await self._ready(session, partitions):
+                while not await self._ready(session, partitions):  # noqa: ASYNC110 - another process: no event to wait for
                     await asyncio.sleep(ASK_AGAIN_S)
         except TimeoutError:
             raise Stopped(f"the worker is not ready after {READY_WITHIN_S:.0f} s\n{self._tail()}") from None

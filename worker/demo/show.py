@@ -10,12 +10,14 @@ from msgspec import Struct
 from rich import box
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from worker.commands.terminal import safe
 from worker.commands.watch import COLOURS, reason_words
+from worker.demo.ledger import RISKS_KEPT
 from worker.demo.streams import ABOUT
 from worker.policy.records import RiskRule
 
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from worker.demo.ledger import Escalated, Ledger
+    from worker.demo.ledger import Course, Escalated, Ledger
     from worker.demo.streams import Stream
     from worker.demo.summary import Latency, StreamRow, Summary
 
-BARS = " ▁▂▃▄▅▆▇█"
-SPARKS = 20
-"""Looks in a sparkline, one a segment: 40 s."""
+BARS = "▁▂▃▄▅▆▇█"
+NARROW_SPARKS = 10
 RISK = RiskRule()
 """The default policy's rule: the demo's worker runs with it."""
-INCIDENTS_SHOWN = 5
-SVG_WIDTH = 124
-NARROW = 100
-"""Below so many columns the table is told in fewer."""
+SVG_SIZE = (116, 60)
+"""Columns and rows of the saved picture."""
+WIDE = 112
+"""From so many columns on the table says what each stream is."""
+ROWS_AROUND = 8
+"""Rows of the screen that are neither a stream nor an incident."""
+ROWS_AN_INCIDENT = 4
+LONGEST_EXPLANATION = 330
+STATE_WIDTH = 10
 OLD_LOOK_S = 6.0
 
 
@@ -55,16 +61,21 @@ class Moment(Struct, frozen=True, kw_only=True):
     """What happens now, in a word or two."""
 
 
-def screen(ledger: Ledger, streams: Sequence[Stream], moment: Moment, *, width: int) -> RenderableType:
-    """Return the whole screen."""
+def screen(ledger: Ledger, streams: Sequence[Stream], moment: Moment, *, width: int, height: int) -> RenderableType:
+    """Return the whole screen for a terminal of so many columns and rows."""
+    left = height - len(streams) - ROWS_AROUND
     return Group(
-        _head(moment), _table(ledger, streams, moment, width=width), _incidents(ledger), _foot(ledger, moment)
+        _head(moment),
+        _table(ledger, streams, moment, wide=width >= WIDE),
+        _incidents(ledger, max(1, left // ROWS_AN_INCIDENT), explained=left >= ROWS_AN_INCIDENT),
+        _foot(ledger, moment),
     )
 
 
 def plain(ledger: Ledger, streams: Sequence[Stream], moment: Moment) -> str:
     """Return the same in one line, for logs."""
-    risky = (f"{one.stream_id} {_risk(ledger, one):.1f}" for one in streams if _risk(ledger, one) >= 1)
+    risks = {one.stream_id: ledger.course(one.stream_id).risk for one in streams}
+    risky = (f"{stream_id} {risk:.1f}" for stream_id, risk in risks.items() if risk >= 1)
     told = ", ".join(risky) or "none"
     counts = _counts(ledger)
     return f"{moment.elapsed_s:5.1f} s  {counts}; incidents {_opened(ledger)}; risk above 1: {told}"
@@ -74,7 +85,9 @@ def news(one: Escalated) -> str:
     """Return one escalation in a line."""
     late = "" if one.latency_s is None else f", {one.latency_s * 1000:.0f} ms after the append"
     incident = one.incident
-    why = "; ".join(reason_words(reason) for reason in incident.reasons[:1]) or incident.closed_why or "the stream ended"
+    why = (
+        "; ".join(reason_words(reason) for reason in incident.reasons[:1]) or incident.closed_why or "the stream ended"
+    )
     return safe(f"incident {one.change}: {incident.stream_id}, {incident.severity}, {why}{late}", 400)
 
 
@@ -88,54 +101,44 @@ def _head(moment: Moment) -> Text:
     return line.append(f"   {moment.broker}, {moment.guarantee}   harmless synthetic pictures only", style="dim")
 
 
-def _table(ledger: Ledger, streams: Sequence[Stream], moment: Moment, *, width: int) -> Table:
-    wide = width >= NARROW
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=wide)
+def _table(ledger: Ledger, streams: Sequence[Stream], moment: Moment, *, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("stream", no_wrap=True)
     if wide:
         table.add_column("what it is", no_wrap=True, style="dim")
-    table.add_column("segments", justify="right", no_wrap=True)
-    for name in ("looked", "skipped", "refused"):
+    for name in ("sent", "looked", "skipped", "refused", "risk"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("risk", justify="right", no_wrap=True)
-    table.add_column(f"its last {SPARKS * 2} s" if wide else "", no_wrap=True, width=SPARKS if wide else 10)
-    table.add_column("last look", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+    table.add_column("so far", no_wrap=True, min_width=RISKS_KEPT if wide else NARROW_SPARKS)
+    table.add_column("seen", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True, min_width=STATE_WIDTH)
     for stream in streams:
         table.add_row(*_row(ledger, stream, moment, wide=wide))
     return table
 
 
 def _row(ledger: Ledger, stream: Stream, moment: Moment, *, wide: bool) -> Iterator[RenderableType]:
-    outcomes = ledger.outcomes_of(stream)
+    course = ledger.course(stream.stream_id)
     yield Text(stream.stream_id, style="bold")
     if wide:
         yield ABOUT[stream.kind]
-    yield str(len(ledger.of(stream)))
-    yield _count(outcomes["assessed"], "")
-    yield _count(outcomes["skipped"], "blue")
-    yield _count(outcomes["dead_lettered"], "magenta")
-    risk = _risk(ledger, stream)
-    yield Text(f"{risk:.1f}", style=_heat(risk))
-    yield _spark(ledger, stream, SPARKS if wide else 10)
-    yield _age(ledger, stream, moment)
-    yield _state(ledger, stream)
+    yield str(len(course.published))
+    yield _count(course.outcomes["assessed"], "")
+    yield _count(course.outcomes["skipped"], "blue")
+    yield _count(course.outcomes["dead_lettered"], "magenta")
+    yield Text(f"{course.risk:.1f}", style=_heat(course.risk))
+    yield _spark(course, RISKS_KEPT if wide else NARROW_SPARKS)
+    yield _age(course, moment)
+    yield _state(course)
 
 
 def _count(number: int, style: str) -> Text:
     return Text(str(number), style=style) if number else Text("·", style="dim")
 
 
-def _risk(ledger: Ledger, stream: Stream) -> float:
-    risks = [fate.risk for fate in ledger.fates_of(stream) if fate.risk is not None]
-    return risks[-1] if risks else 0.0
-
-
-def _spark(ledger: Ledger, stream: Stream, length: int) -> Text:
+def _spark(course: Course, length: int) -> Text:
     line = Text()
-    for fate in list(ledger.fates_of(stream))[-length:]:
-        risk = fate.risk or 0.0
-        bar = BARS[1 + min(len(BARS) - 2, int(risk / RISK.cap * (len(BARS) - 1)))]
+    for risk in list(course.risks)[-length:]:
+        bar = BARS[min(len(BARS) - 1, int(risk / RISK.cap * len(BARS)))]
         line.append(bar, style=_heat(risk))
     return line
 
@@ -146,26 +149,24 @@ def _heat(risk: float) -> str:
     return "yellow" if risk >= RISK.close_below else "green"
 
 
-def _age(ledger: Ledger, stream: Stream, moment: Moment) -> Text:
-    looks = [fate.read_at_s for fate in ledger.fates_of(stream) if fate.outcome == "assessed"]
-    if not looks:
+def _age(course: Course, moment: Moment) -> Text:
+    if course.looked_at_s is None:
         return Text("never", style="dim")
-    age_s = max(0.0, moment.at_s - looks[-1])
-    late = age_s > OLD_LOOK_S and stream.stream_id not in ledger.ended
-    return Text(f"{age_s:.1f} s", style="yellow" if late else "dim")
+    age_s = max(0.0, moment.at_s - course.looked_at_s)
+    return Text(f"{age_s:.1f} s", style="yellow" if age_s > OLD_LOOK_S and not course.ended else "dim")
 
 
-def _state(ledger: Ledger, stream: Stream) -> Text:
-    incident = ledger.incident_of(stream)
+def _state(course: Course) -> Text:
+    incident = course.incident
     if incident is not None and incident.state == "open":
         return Text(f" {incident.severity.upper()} ", style=COLOURS[incident.severity])
-    if stream.stream_id in ledger.ended:
+    if course.ended:
         return Text("ended", style="dim")
-    return Text("on air", style="green") if ledger.of(stream) else Text("to come", style="dim")
+    return Text("on air", style="green") if course.published else Text("to come", style="dim")
 
 
-def _incidents(ledger: Ledger) -> Panel:
-    told = [part for one in ledger.escalations[-INCIDENTS_SHOWN:] for part in _escalation(one)]
+def _incidents(ledger: Ledger, most: int, *, explained: bool) -> Panel:
+    told = [part for one in ledger.escalations[-most:] for part in _escalation(one, explained=explained)]
     return Panel(
         Group(*told) if told else Text("none yet", style="dim"),
         title="incidents, as a reviewer's tool reads them",
@@ -174,7 +175,7 @@ def _incidents(ledger: Ledger) -> Panel:
     )
 
 
-def _escalation(one: Escalated) -> Iterator[Text]:
+def _escalation(one: Escalated, *, explained: bool) -> Iterator[RenderableType]:
     incident = one.incident
     line = Text(f" {incident.severity.upper()} ", style=COLOURS[incident.severity])
     line.append(f" {one.change} ", style="bold").append(safe(incident.stream_id), style="bold cyan")
@@ -182,7 +183,8 @@ def _escalation(one: Escalated) -> Iterator[Text]:
     if one.latency_s is not None:
         line.append(f"  {one.latency_s * 1000:.0f} ms after its segment was appended", style="dim")
     yield line
-    yield Text(f"   {safe(incident.explanation, 400)}", overflow="fold")
+    if explained:
+        yield Padding(Text(safe(incident.explanation, LONGEST_EXPLANATION)), (0, 0, 0, 2))
 
 
 def _foot(ledger: Ledger, moment: Moment) -> Text:
@@ -238,7 +240,9 @@ def _speed(summary: Summary) -> str:
     speed = summary.speed
     if speed is None:
         return "not measured: this system has no /proc"
-    took = f"{speed.segments} segments took the worker and its decoders {speed.cpu_s:.1f} s of CPU in {speed.wall_s:.0f} s"
+    took = (
+        f"{speed.segments} segments took the worker and its decoders {speed.cpu_s:.1f} s of CPU in {speed.wall_s:.0f} s"
+    )
     return f"{speed.per_core_and_second:.0f} segments per core and second ({took}, idling included)"
 
 
@@ -271,7 +275,7 @@ def _verdict(summary: Summary) -> Iterator[Text]:
 
 def save_svg(path: Path, *shown: RenderableType) -> None:
     """Write what was shown as a picture that asks nobody for fonts."""
-    console = Console(record=True, width=SVG_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(record=True, width=SVG_SIZE[0], file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(*shown, sep="\n")
     plain_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,10 +27,10 @@ ABOUT: dict[Kind, str] = {
     "harmless": "harmless",
     "risky": "turns into the test card",
     "known": "plays a clip on a hash list",
-    "broken": "broken segments among good ones",
-    "cmaf": "harmless, CMAF with an init event",
+    "broken": "broken segments among good",
+    "cmaf": "harmless, CMAF, init event",
     "reference": "harmless, by claim check",
-    "audio": "sound only: nothing to look at",
+    "audio": "sound only, nothing to see",
     "ending": "harmless, ends properly",
 }
 FAULTS: dict[Fault, str] = {

@@ -82,8 +82,8 @@ class Summary(Struct, frozen=True, kw_only=True):
         return sum(self.outcomes.values())
 
 
-def summarise(ledger: Ledger, streams: Sequence[Stream], speed: Speed | None) -> Summary:
-    """Hold what was found against what was published."""
+def summarise(ledger: Ledger, streams: Sequence[Stream], speed: Speed | None, *, also: Sequence[str] = ()) -> Summary:
+    """Hold what was found against what was published; ``also`` are problems that somebody else has noticed."""
     rows = tuple(_row(ledger, stream) for stream in streams)
     errors = _errors(ledger)
     totals = Counter(fate.outcome for fate in ledger.fates.values())
@@ -92,12 +92,10 @@ def summarise(ledger: Ledger, streams: Sequence[Stream], speed: Speed | None) ->
         outcomes={outcome: totals[outcome] for outcome in OUTCOMES if totals[outcome]},
         streams=rows,
         errors=errors,
-        to_escalation=latency(
-            [one.latency_s for one in ledger.escalations if one.change == "opened" and one.latency_s is not None]
-        ),
+        to_escalation=latency([one.latency_s for one in ledger.escalations if one.latency_s is not None]),
         to_outcome=latency([fate.latency_s for fate in ledger.fates.values() if fate.latency_s is not None]),
         speed=speed,
-        problems=(*_missing(ledger), *_strange(ledger), *_incidents(rows), *_unlike(ledger), *_letters(errors)),
+        problems=(*_missing(ledger), *_strange(ledger), *_incidents(rows), *_unlike(ledger), *_letters(errors), *also),
     )
 
 
@@ -124,7 +122,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def _row(ledger: Ledger, stream: Stream) -> StreamRow:
-    published = ledger.of(stream)
+    course = ledger.course(stream.stream_id)
     opened = {
         one.incident.incident_id
         for one in ledger.escalations
@@ -133,9 +131,9 @@ def _row(ledger: Ledger, stream: Stream) -> StreamRow:
     return StreamRow(
         stream_id=stream.stream_id,
         kind=stream.kind,
-        published=len(published),
-        outcomes=dict(ledger.outcomes_of(stream)),
-        expected=expected(published),
+        published=len(course.published),
+        outcomes=dict(course.outcomes),
+        expected=expected(course.published),
         opened=len(opened),
     )
 

@@ -106,8 +106,9 @@ class TransactionalOutlet(_PartitionOutlet):
             await producer.begin_transaction()
             sent = await clients.send(producer, messages)
             await producer.send_offsets_to_transaction({self._segments: next_offset}, self._kafka.group_id)
-            await producer.commit_transaction()
+            # aiokafka commits a transaction whose records the broker refused: only these futures know.
             await asyncio.gather(*sent)
+            await producer.commit_transaction()
 
 
 class AcknowledgedOutlet(_PartitionOutlet):

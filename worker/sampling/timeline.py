@@ -59,7 +59,6 @@ class Timeline:
         self._keys: list[tuple[Packet[VideoStream], int]] = []
         self._hidden_keys: list[tuple[Packet[VideoStream], int]] = []
         self._leading: set[int] = set()
-        self._origin: int | None = None
         self._positions: list[int] = []
 
     def add(self, packet: Packet[VideoStream]) -> None:
@@ -104,17 +103,12 @@ class Timeline:
         return self._transport is not None and self._transport.damaged(pid)
 
     def _placed(self, packet: Packet[VideoStream]) -> int:
-        """A packet's presentation time, unwrapped against the first packet's; where it has none, the last one's end."""
+        """A packet's presentation time, which FFmpeg has unwrapped; where it has none, the last one's end."""
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is None:
             ticks = self._hidden if packet.is_discard else self._shown
             return ticks[-1].pts + ticks[-1].duration if ticks else 0
-        if self._origin is None:
-            self._origin = pts
-        if not self._wraps:
-            return pts
-        half = WRAP_TICKS // 2
-        return self._origin + (pts - self._origin + half) % WRAP_TICKS - half
+        return pts
 
     def _on_the_clock(self, pts: int) -> int:
         return pts % WRAP_TICKS if self._wraps else pts

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SYNC = 0x47
-SIZES = (188, 192, 204)
+PLAIN = 188
+SIZES = (PLAIN, 192, 204)
 """Bytes of a packet: plain, with a time code before it (M2TS), with error correction after it."""
+VIDEO_PES = 0xE0
+"""Upper half of a video frame's PES stream id."""
 PROOF = 5
 """Packets in a row that have to start with the sync byte."""
 
@@ -38,6 +41,14 @@ class Transport:
     def scrambled(self) -> bool:
         """Whether most packets are scrambled (``transport_scrambling_control``)."""
         return bool(np.mean(self._packets[:, 3] & 0x80 != 0) > 1 / 2)
+
+    def carries_video(self) -> bool:
+        """Whether a video frame starts anywhere (a PES packet of video), announced or not."""
+        starts = self._packets[(self._packets[:, 1] & 0x40 != 0) & (self._packets[:, 3] & 0x10 != 0)]
+        at = 4 + np.where(starts[:, 3] & 0x20 != 0, 1 + starts[:, 4].astype(np.intp), 0)
+        starts, at = starts[at < PLAIN - 3], at[at < PLAIN - 3]
+        heads = np.take_along_axis(starts, at[:, None] + np.arange(4), axis=1)
+        return bool(((heads[:, :3] == (0, 0, 1)).all(axis=1) & (heads[:, 3] & 0xF0 == VIDEO_PES)).any())
 
     def is_whole(self, pid: int, start: int, stop: int | None) -> bool:
         """Whether every packet of a frame is there.

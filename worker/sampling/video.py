@@ -69,7 +69,9 @@ class Video:
         self._stream = _first_video(container)
         self.codec = None if self._stream is None else _checked_codec(self._stream, ask, source)
         self._timeline = Timeline(source.packets)
-        if self._stream is not None:
+        if self._stream is None:
+            _check_unannounced(source)
+        else:
             self._read(container, self._stream)
         self.start_s = self._timeline.start_s
         self.wrap_s = self._timeline.wrap_s
@@ -177,19 +179,9 @@ def open_video(data: Bytes, init: bytes | None, ask: Ask) -> Iterator[Video]:
 
 
 def _open(source: Source, ask: Ask) -> InputContainer:
-    """Open with a quick probe; again with a thorough one where that found no video (a late programme table)."""
-    size = sum(len(part) for part in source.parts)
-    container = _open_probing(source, ask, min(PROBE_BYTES, size))
-    if container.streams.video or size <= PROBE_BYTES:
-        return container
-    container.close()
-    return _open_probing(source, ask, size)
-
-
-def _open_probing(source: Source, ask: Ask, probe_bytes: int) -> InputContainer:
     options = {
         "codec_whitelist": "none",
-        "probesize": str(max(probe_bytes, 32)),
+        "probesize": str(PROBE_BYTES),
         "analyzeduration": "100000",
         "fpsprobesize": "0",
         "format_whitelist": "mpegts,mov,matroska",
@@ -213,6 +205,14 @@ def _first_video(container: InputContainer) -> VideoStream | None:
     """The first video that is no cover picture."""
     videos = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
     return next(videos, None)
+
+
+def _check_unannounced(source: Source) -> None:
+    """Without a video stream there must be no video: a programme table that hides it, or comes late, is no excuse."""
+    if source.packets is not None and source.packets.carries_video():
+        raise SegmentError(
+            "decode", "corrupt", "the segment has video that its first programme table does not announce"
+        )
 
 
 def _checked_codec(stream: VideoStream, ask: Ask, source: Source) -> str:
