@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Literal
 
 import av
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 HEIGHTS = (360, 720, 1080)
 WEIGHTS = ("heavy", "light")
+MATRICES: tuple[Literal["bt709", "smpte170m"], ...] = ("bt709", "smpte170m")
+"""A hash of the luma plane as it stands would be right for one of them only."""
 
 
 def why_no_oracle() -> str | None:
@@ -33,8 +36,11 @@ def why_no_oracle() -> str | None:
 
 
 def pictures(count: int, seed: int) -> list[Clip]:
-    """One-frame segments of as many different pictures, of all heights and weights in turn."""
-    kinds = [Recipe(height=h, codec="h264", weight=w, containers=("ts",)) for h in HEIGHTS for w in WEIGHTS]
+    """One-frame segments of as many different pictures, of all heights, weights and colour matrices in turn."""
+    kinds = [
+        Recipe(height=height, codec="h264", weight=weight, containers=("ts",), matrix=matrix)
+        for height, weight, matrix in product(HEIGHTS, WEIGHTS, MATRICES)
+    ]
     return [make((kinds[n % len(kinds)],), seed + 1 + n, seconds=1 / 25)[0] for n in range(count)]
 
 

@@ -41,8 +41,10 @@ The floor is what nobody who uses FFmpeg and onnxruntime goes below: decoding th
 memory, its decoder already open; and `InferenceSession.run` on an input that is ready, one thread each.
 
 Segments are made from the seed: H.264 by x264 (superfast) and HEVC by x265 (ultrafast) at a constant quantiser, 2 s of
-25 frames a second. "heavy" ones are grainy, with IDRs of {heavy} and more; "light" ones are smooth. Their digests are
-pinned in `benchmarks/clips.py`; another build of FFmpeg may encode other bytes, and the report then says so.
+25 frames a second, marked BT.709. "heavy" ones are grainy, with IDRs of {heavy} and more; "light"
+ones are smooth. Their digests are pinned in `benchmarks/clips.py`; another build of FFmpeg may encode other bytes, and
+the report then says so. PDQ is compared on pictures of three sizes, marked BT.709 and BT.601 in turn: a hash of the luma
+plane as it stands is 8 to 30 bits off there.
 
 {tables}
 

@@ -30,6 +30,7 @@ from worker.jail.pool import Jail
 from worker.kafka import admin, clients
 from worker.kafka.member import GroupMember
 from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet
+from worker.kafka.publisher import publisher
 from worker.lists.read import read_lists
 from worker.matching import Matcher
 from worker.observe import IntakeObserver, PartitionObserver, jail_observer, stage_observer
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 GAUGES_EVERY_S = 1.0
+CLOSING_S = 8.0
+"""What is left of the grace period for closing clients, decoders and server when draining took too long."""
 INIT_ROOM_BYTES = 256 * 1024
 
 
@@ -231,15 +234,9 @@ class Worker:
         if not self._settings.topics.assessments:
             return
         report = config_report(self._settings, self._rules.context)
-        producer = clients.writer(self._settings.kafka)
-        await clients.start(producer, self._settings.kafka)
-        try:
-            message = write.config_message(
-                report, topic=self._settings.topics.assessments, source=self._rules.context.source
-            )
-            await asyncio.gather(*await clients.send(producer, [message]))
-        finally:
-            await clients.stop(producer)
+        topic = self._settings.topics.assessments
+        async with publisher(self._settings.kafka, topic) as to:
+            await to.send(write.config_message(report, topic=topic, source=self._rules.context.source))
 
     # --- supervise ---
 
@@ -254,8 +251,11 @@ class Worker:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                self.fail(error)
+        elif not self._stop.is_set():  # aiokafka's tasks can end so: nothing would go on, and nobody would say so
+            self.fail(Stopped(f"{task.get_name()}: its task was cancelled, not by us"))
 
     async def _gauges(self, intake: Intake) -> None:
         """Keep the gauges fresh, and measure how late the event loop is."""
@@ -273,16 +273,23 @@ class Worker:
     async def _drain(self, intake: Intake, member: GroupMember) -> None:
         """Hand the partitions over and leave the group within the grace period."""
         log.info("draining", partitions=sorted(intake.partitions))
+        grace_s = self._settings.shutdown.grace_s
         try:
-            async with asyncio.timeout(self._settings.shutdown.grace_s):
+            async with asyncio.timeout(max(grace_s - CLOSING_S, grace_s / 2)):
                 await intake.stop()
                 await member.stop()
-        except TimeoutError:
-            log.warning("the grace period is over: what is in work will be worked again by the next owner")
+        except Exception as error:  # noqa: BLE001 - told at the end: whatever it is, all else is to be closed
+            self._cut_short(error)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _cut_short(self, error: Exception) -> None:
+        if isinstance(error, TimeoutError):
+            log.warning("the grace period is over: what is in work will be worked again by the next owner")
+        else:
+            self.fail(error)
 
 
 def plan(settings: Settings) -> Plan:

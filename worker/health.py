@@ -17,6 +17,7 @@ class Watched(Protocol):
     """What health looks at (``worker.intake.Intake``)."""
 
     polls: int
+    joined: bool
 
     @property
     def partitions(self) -> Mapping[int, Partition]:
@@ -47,7 +48,7 @@ class Health:
 
     def ready(self) -> str | None:
         """Return why this worker does not do its work now. One without partitions is ready."""
-        if self._intake.polls == 0:
+        if not self._intake.joined:
             return "has not joined its group yet"
         if restoring := self._intake.restoring:
             return f"restoring partitions {', '.join(map(str, sorted(restoring)))}"

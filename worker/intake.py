@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from worker.errors import PartitionLost
+from worker.errors import PartitionLost, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -96,7 +96,10 @@ class Intake:
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._working: dict[int, Partition] = {}
         self._paused: set[int] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.joined = False
+        """Whether the group has told which partitions are ours, be it none."""
         self.polls = 0
         """Polls so far: progress."""
 
@@ -112,9 +115,12 @@ class Intake:
             self._hold_back()
 
     async def stop(self) -> None:
-        """Hand every partition over."""
+        """Hand every partition over; a hand-over that a rebalance has begun is waited for as well."""
         self._stopping = True
+        begun = set(self._leaving)
         await self.on_revoked(list(self._owners))
+        if begun:
+            await asyncio.wait(begun)
 
     @property
     def partitions(self) -> Mapping[int, Partition]:
@@ -166,17 +172,28 @@ class Intake:
     async def on_assigned(self, partitions: Collection[int]) -> None:
         """Take partitions; each works once it is restored."""
         self._observer.assigned(partitions)
-        self._member.pause(partitions)
-        for number in partitions:
-            if number not in self._owners:
-                task = asyncio.create_task(self._own(number), name=f"partition {number}")
-                self._owners[number] = task
-                task.add_done_callback(self._owner_ended)
+        self.joined = True
+        if self._stopping:
+            return  # we are about to leave: whoever gets these next has them to himself
+        new = [number for number in partitions if number not in self._owners]
+        self._member.pause(new)
+        for number in new:
+            task = asyncio.create_task(self._own(number), name=f"partition {number}")
+            self._owners[number] = task
+            task.add_done_callback(self._owner_ended)
 
     async def on_revoked(self, partitions: Collection[int]) -> None:
-        """Hand partitions over; returns within the drain's bound."""
+        """Hand partitions over; returns within the drain's bound, with every one given up. Raises the first failure."""
         self._observer.revoked(partitions)
-        await asyncio.gather(*(self._give_up(number) for number in partitions))
+        leaving = {asyncio.create_task(self._give_up(number), name=f"leaving {number}") for number in partitions}
+        self._leaving |= leaving
+        try:
+            ends = await asyncio.gather(*leaving, return_exceptions=True)
+        finally:
+            self._leaving -= leaving
+        for failure in ends:
+            if failure is not None:
+                raise failure
 
     def on_out_of_range(self, partitions: Collection[int]) -> None:
         """Take partitions again whose position the log does not have (retention was quicker)."""
@@ -187,15 +204,21 @@ class Intake:
     async def _give_up(self, number: int) -> None:
         owner = self._owners.pop(number, None)
         partition = self._working.pop(number, None)
-        self._paused.discard(number)
-        if partition is not None:
-            try:
+        self._no_longer_paused(number)
+        try:
+            if partition is not None:
                 await partition.hand_over()
-            except PartitionLost as lost:
-                self._observer.lost(number, str(lost))
-        if owner is not None:
-            owner.cancel()
-            await asyncio.wait({owner})
+        except PartitionLost as lost:
+            self._observer.lost(number, str(lost))
+        finally:
+            if owner is not None:
+                owner.cancel()
+                await asyncio.wait({owner})
+
+    def _no_longer_paused(self, number: int) -> None:
+        if number in self._paused:
+            self._paused.discard(number)
+            self._observer.paused(self._paused)
 
     async def _own(self, number: int) -> None:
         """Take a partition and run it; after an unknown outcome take it again, as long as the group says it is ours."""
@@ -204,10 +227,11 @@ class Intake:
             partition = self._make_partition(number)
             try:
                 await self._take(number, partition)
-                backoff_s = RETAKE_FIRST_S
                 await partition.run()
             except PartitionLost as lost:
                 self._observer.lost(number, str(lost))
+                if partition.released:  # taking it proves nothing: its release may fail each time
+                    backoff_s = RETAKE_FIRST_S
                 await self._set_aside(number, partition)
             except BaseException:
                 await self._set_aside(number, partition)
@@ -222,7 +246,7 @@ class Intake:
         offset = await partition.take(lambda: self._member.earliest(number))
         self._member.seek(number, offset)
         self._working[number] = partition
-        self._paused.discard(number)
+        self._no_longer_paused(number)
         self._member.resume([number])
         self._observer.restored(number, asyncio.get_running_loop().time() - started)
 
@@ -249,5 +273,8 @@ class Intake:
                 return
 
     def _owner_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                self._fail(error)
+        elif task in self._owners.values():  # not given up: nobody would work the partition, and nobody would say so
+            self._fail(Stopped(f"{task.get_name()}: its task was cancelled, not by us"))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.references import moment
 from worker.wire.read import identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from datetime import datetime
 
     from worker.conclude import Conclusion
     from worker.jail.events import JailEvent
@@ -76,7 +77,8 @@ class PartitionObserver:
         self._log.warning("abandoned", events=events)
 
     def _tell(self, received: Received, incident: Incident, now: datetime) -> None:
-        appended_at = datetime.fromtimestamp(received.position.timestamp_ms / 1000, UTC)
+        # The publisher may have set the timestamp, to anything.
+        appended_at = moment(received.position.timestamp_ms) or now
         seconds = max(0.0, (now - appended_at).total_seconds())
         change = "opened" if incident.revision == 1 else "closed" if incident.state == "closed" else "updated"
         self._telemetry.escalated(change, incident.severity, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
@@ -21,6 +22,10 @@ async def outlets(deployment, count: int):
     consumer = clients.member(settings.kafka)
     consumer.subscribe([settings.topics.segments])
     await consumer.start()
+    # aiokafka leaks a connection that is being made when its client stops: let it settle first.
+    async with asyncio.timeout(30):
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=50)
     made = [TransactionalOutlet(settings.kafka, settings.topics, 0, consumer) for _ in range(count)]
     try:
         yield made

@@ -181,8 +181,8 @@ class Deployment:
 async def deployed(cluster: Cluster, **more: Any) -> AsyncIterator[Deployment]:
     """A deployment with its topics made."""
     deployment = Deployment(cluster, **more)
-    await deployment.start()
     try:
+        await deployment.start()
         yield deployment
     finally:
         await deployment.stop()

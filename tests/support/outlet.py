@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from worker.errors import PartitionLost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from worker.records import Message
 
@@ -43,7 +43,7 @@ class MemoryOutlet:
         self._epoch = self._broker.epoch
         return self._broker.committed
 
-    async def changelog(self) -> AsyncIterator[tuple[bytes, bytes | None]]:
+    async def changelog(self) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield what was released to the risk topic."""
         for message in self._broker.on(self._broker.risk_topic):
             assert message.key is not None

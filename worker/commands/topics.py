@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Form = Literal["cli", "strimzi", "terraform"]
 DEFAULT_PARTITIONS = 6
+SHOWN_WITHIN_S = 10.0
+ASK_EVERY_S = 0.1
 _WHY: dict[str, str] = {
     "InvalidReplicationFactorError": "there are fewer brokers than copies asked for; lower --replication",
     "TopicAuthorizationFailedError": "Create is not granted; let an administrator run it, or use topics print",
@@ -67,8 +69,19 @@ async def _create(settings: Settings, partitions: int, replication: int) -> tupl
     missing = [topic for topic in wanted if topic.name not in before]
     became = await admin.create(settings.kafka, missing, replication=replication) if missing else {}
     # Looked at again: somebody may have made one in between.
-    found = before | (await admin.describe(settings.kafka, names) if missing else {})
+    found = before | (await _shown(settings, names, became) if missing else {})
     return tuple(_created(name, became.get(name, "exists"), settings, found) for name in names)
+
+
+async def _shown(settings: Settings, names: list[str], became: Mapping[str, str]) -> dict[str, Topic]:
+    """Return the topics as the broker has them, once it shows those just made: that takes a moment."""
+    there = {name for name, word in became.items() if word in ("created", "exists")}
+    for _ in range(round(SHOWN_WITHIN_S / ASK_EVERY_S)):
+        found = await admin.describe(settings.kafka, names)
+        if there <= found.keys():
+            break
+        await asyncio.sleep(ASK_EVERY_S)
+    return found
 
 
 def _created(name: str, became: str, settings: Settings, found: Mapping[str, Topic]) -> Created:

@@ -1,117 +1,187 @@
-"""Asks the broker about topics, and makes them."""
+"""``framewatch watch``: escalations as they come, for a person to read."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+import json
+from collections import OrderedDict
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from msgspec import Struct
+from rich.text import Text
 
-from worker.errors import Stopped
-from worker.topics import Topic
+from worker.commands.terminal import safe
+from worker.errors import Unreadable, UsageError
+from worker.kafka.follower import following
+from worker.wire import read
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import Callable, Iterator
 
-    from worker.settings.tree import Kafka
+    from rich.console import Console
 
-ASK_S = 30.0
+    from worker.kafka.follower import Since
+    from worker.records import Incident, Reason, Received, Severity
+    from worker.settings.tree import Settings
 
-
-class Cluster(Struct, frozen=True, kw_only=True):
-    """What the brokers tell of themselves."""
-
-    brokers: int
-    max_message_bytes: int | None
-    """The default for topics that set none; None where the broker does not say."""
-
-
-@asynccontextmanager
-async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, client_id="framewatch-admin")
-    try:
-        async with asyncio.timeout(ASK_S):
-            await client.start()
-            yield client
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Stopped(f"Kafka at {kafka.bootstrap_servers}: {type(error).__name__}") from error
-    finally:
-        await client.close()
+COLOURS: dict[Severity, str] = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
+REMEMBERED = 100_000
+"""So many ids are remembered to tell repeats."""
+MOST_REASONS = 8
+MOST_LINE = 400
+HOUR_S = 3600
+MINUTE_S = 60
 
 
-async def describe(kafka: Kafka, names: Collection[str]) -> dict[str, Topic]:
-    """Return those of the named topics that exist. A broker that tells no configuration gives an empty one.
+class Repeats:
+    """Tells which events were there before, by their ids, among the last ones."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        """Remember ``most`` of them."""
+        self._most = most
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def seen(self, event_id: str) -> bool:
+        """Tell whether it was there before, and remember it."""
+        if event_id in self._seen:
+            self._seen.move_to_end(event_id)
+            return True
+        self._seen[event_id] = None
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+        return False
+
+
+def watch(settings: Settings, *, since: Since, count: int | None, show: Callable[[Received], None]) -> None:
+    """Give each escalation to ``show``, until there were ``count`` or somebody presses Ctrl-C.
 
     Raises:
-        Stopped: The broker could not be asked.
+        UsageError: ``count`` is below 1.
+        Stopped: There is no broker or no topic.
     """
-    async with _admin(kafka) as client:
-        # All topics are asked for: aiokafka's question for one that is missing has brokers make it, and wrongly.
-        every = {t["topic"]: t for t in await client.describe_topics() if t["error_code"] == 0}
-        there = {name: every[name] for name in names if name in every}
-        configs = await _configs(client, there)
-    return {
-        name: Topic(name=name, partitions=len(topic["partitions"]), config=configs.get(name, {}))
-        for name, topic in there.items()
+    if count is not None and count < 1:
+        raise UsageError(f"--count must be at least 1, not {count}")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(follow(settings, since=since, count=count, show=show))
+
+
+async def follow(settings: Settings, *, since: Since, count: int | None, show: Callable[[Received], None]) -> None:
+    """Do what ``watch`` does, in a loop that runs already. What can't be read is shown too, and not counted."""
+    repeats = Repeats()
+    shown = 0
+    async with following(settings.kafka, settings.topics.escalations, since=since) as records:
+        async for received in records:
+            event_id = read.identify(received).event_id
+            if event_id is not None and repeats.seen(event_id):
+                continue
+            show(received)
+            shown += event_id is not None
+            if shown == count:
+                return
+
+
+def shower(console: Console, complaints: Console, *, as_json: bool) -> Callable[[Received], None]:
+    """Return what shows one record on ``console``; what can't be read goes to ``complaints``, in one line."""
+
+    def show(received: Received) -> None:
+        try:
+            incident = read.read_incident(received)
+        except Unreadable as error:
+            complaints.print(Text(safe(str(error))), soft_wrap=True)
+            return
+        if as_json:
+            console.print(Text(json_line(received)), soft_wrap=True)
+        else:
+            change = (read.event_type(received) or "").split(".")[-2]
+            for line in lines(incident, change, datetime.now(UTC)):
+                # Not wrapped where it is read by programs; a terminal wraps whole words.
+                console.print(line, soft_wrap=not console.is_terminal)
+
+    return show
+
+
+def json_line(received: Received) -> str:
+    """Return an escalation's body on one line, as it came but in ASCII: a terminal obeys nothing in it."""
+    return json.dumps(json.loads(received.value or b"null"), separators=(",", ":"))
+
+
+# --- in words ----------------------------------------------------------------------------------------------------
+
+
+def lines(incident: Incident, change: str, now: datetime) -> Iterator[Text]:
+    """Return an incident for a person. No text in it is taken for markup or for a terminal's escape."""
+    yield Text()
+    yield _headline(incident, change, now)
+    yield Text(f"  {safe(incident.explanation)}")
+    for reason in incident.reasons[:MOST_REASONS]:
+        yield Text(f"  · {safe(reason_words(reason), MOST_LINE)}")
+    if len(incident.reasons) > MOST_REASONS:
+        yield Text(f"  · and {len(incident.reasons) - MOST_REASONS} more reasons")
+    yield Text(f"  {_circumstances(incident)}", style="dim")
+    for name in ("watch", "clip", "account"):
+        if (link := getattr(incident.links, name)) is not None:
+            yield Text(f"  {name}: {safe(link, MOST_LINE)}")
+    if incident.group.material is not None:
+        yield Text(f"  group: material {safe(incident.group.material, MOST_LINE)}")
+    yield Text(f"  incident {safe(incident.incident_id, MOST_LINE)}", style="dim")
+
+
+def _headline(incident: Incident, change: str, now: datetime) -> Text:
+    line = Text()
+    if incident.test:
+        line.append(" TEST ", style="black on white").append(" ")
+    line.append(incident.severity.upper(), style=COLOURS[incident.severity])
+    line.append(f"  {change}").append(f"  {safe(incident.stream_id, MOST_LINE)}", style="bold")
+    line.append(f"  revision {incident.revision}, {incident.state}")
+    if incident.closed_why is not None:
+        line.append(f" ({incident.closed_why})")
+    if incident.state == "open" and incident.respond_by is not None:
+        late = incident.respond_by <= now
+        line.append(f"  {_respond_by(incident.respond_by, now)}", style="bold red" if late else "bold")
+    return line
+
+
+def _respond_by(respond_by: datetime, now: datetime) -> str:
+    left_s = (respond_by - now).total_seconds()
+    how = f"in {_duration(left_s)}" if left_s > 0 else f"{_duration(-left_s)} ago"
+    return f"respond by {respond_by.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z ({how})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= HOUR_S:
+        return f"{seconds / HOUR_S:.1f} h"
+    return f"{seconds / MINUTE_S:.0f} min" if seconds >= MINUTE_S else f"{seconds:.0f} s"
+
+
+def reason_words(reason: Reason) -> str:
+    """Return one reason in words; still to be made safe."""
+    at = "" if reason.frame is None else f" at {reason.frame.media_time_s:.3f} s"
+    which = "" if reason.category is None else f", category {reason.category}"
+    rule = "" if reason.policy_ref is None else f" ({reason.policy_ref})"
+    return f"{_what(reason)}{at}{which}{rule}, weight {reason.weight:.2f}"
+
+
+def _what(reason: Reason) -> str:
+    if reason.list is not None:
+        near = "" if reason.distance is None else f", {reason.distance} bits away of {reason.radius} allowed"
+        return f"{reason.kind.replace('_', ' ')}: entry {reason.entry} of {reason.list_kind} list {reason.list}{near}"
+    if reason.label is not None:
+        sure = "" if reason.probability is None else f", probability {reason.probability:.3f}"
+        return f"label {reason.label}{sure}"
+    return (
+        f"{reason.kind.replace('_', ' ')} from {reason.source or 'an unnamed source'}: {reason.detail or 'no detail'}"
+    )
+
+
+def _circumstances(incident: Incident) -> str:
+    told = {
+        "suggested action": None if incident.action == "none" else incident.action,
+        "stream": {True: "live", False: "over", None: None}[incident.live],
+        "at": f"{incident.media_time_s:.1f} s",
+        "viewers": incident.viewers,
+        "tenant": incident.tenant,
+        "account": incident.group.account or incident.account,
+        "model": None if incident.model is None else f"{incident.model.name} {incident.model.version}",
     }
-
-
-async def _configs(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    if not resources:
-        return {}
-    try:
-        responses = await client.describe_configs(resources)
-    except KafkaError:
-        return {}  # not supported or not allowed: what can't be told is not checked
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for response in responses
-        for code, _, _, name, entries in response.resources
-        if code == 0
-    }
-
-
-async def cluster(kafka: Kafka) -> Cluster:
-    """Return what the brokers tell of themselves.
-
-    Raises:
-        Stopped: The broker could not be asked.
-    """
-    async with _admin(kafka) as client:
-        brokers = [broker["node_id"] for broker in (await client.describe_cluster())["brokers"]]
-        config = await _broker_config(client, brokers[0]) if brokers else {}
-    limit = config.get("message.max.bytes", "")
-    return Cluster(brokers=len(brokers), max_message_bytes=int(limit) if limit.isdigit() else None)
-
-
-async def _broker_config(client: AIOKafkaAdminClient, node: int) -> dict[str, str]:
-    try:
-        responses = await client.describe_configs([ConfigResource(ConfigResourceType.BROKER, str(node))])
-    except KafkaError:
-        return {}  # not supported or not allowed
-    found = [entries for response in responses for code, _, _, _, entries in response.resources if code == 0]
-    return {entry[0]: entry[1] for entries in found for entry in entries if entry[1] is not None}
-
-
-async def create(kafka: Kafka, topics: Iterable[Topic], *, replication: int) -> dict[str, str]:
-    """Make topics; return by name what became of each: ``created``, ``exists``, or the broker's word for why not.
-
-    Raises:
-        Stopped: The broker could not be asked.
-    """
-    wanted = [NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.config)) for t in topics]
-    async with _admin(kafka) as client:
-        response: Any = await client.create_topics(wanted)
-    return {name: _became(code) for name, code, *_ in response.topic_errors}
-
-
-def _became(code: int) -> str:
-    if code == 0:
-        return "created"
-    error = for_code(code)
-    return "exists" if error is TopicAlreadyExistsError else error.__name__
+    return ", ".join(f"{name} {safe(str(value), MOST_LINE)}" for name, value in told.items() if value is not None)

@@ -1,6 +1,7 @@
 """The demo's two child processes: the embedded broker, and the worker as it runs in production.
 
 Each has a session of its own, so that Ctrl-C at the terminal reaches the demo only, which ends them in good order.
+-P: they are what is installed, not what lies in the folder where somebody stands.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ async def embedded_broker(topics: Mapping[str, int]) -> AsyncIterator[str]:
     """
     pairs = ",".join(f"{name}:{partitions}" for name, partitions in topics.items())
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker.demo.broker", "--topics", pairs),
+        *(sys.executable, "-P", "-m", "worker.demo.broker", "--topics", pairs),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -113,7 +114,7 @@ async def worker_process(config: Path, log: Path, port: int) -> AsyncIterator[Wo
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     with log.open("wb") as to:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", "run", "--config", str(config)),
+            *(sys.executable, "-P", "-m", "worker", "run", "--config", str(config)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=to,
             stderr=to,

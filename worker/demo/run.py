@@ -51,6 +51,8 @@ FRAMES_PER_S = 4
 SETTLE_TICKS = 4
 INTERRUPTED = 130
 PLAIN_EVERY_S = 5.0
+LINES_WIDTH = 120
+"""Of what is written where no terminal is."""
 BROKER_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 LIST_TOML = """\
 name = "demo-clips"
@@ -90,7 +92,10 @@ def demo(options: Options) -> int:
         Stopped: Broker or worker does not start, or has ended by itself.
     """
     options.check()
-    return asyncio.run(Show(options, Console(highlight=False)).play())
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LINES_WIDTH)
+    return asyncio.run(Show(options, console).play())
 
 
 class Interrupted(Exception):
@@ -275,7 +280,7 @@ class Show:
             at_s=at_s,
             elapsed_s=at_s - (self._began_s or at_s),
             seconds=None if self._options.keep else self._options.seconds,
-            broker=stage.broker,
+            broker=stage.broker.partition(" at ")[0],
             guarantee=stage.settings.kafka.guarantee,
             phase=self._phase,
         )

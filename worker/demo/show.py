@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.terminal import safe
-from worker.commands.watch import COLOURS, reason_words
 from worker.demo.ledger import RISKS_KEPT
 from worker.demo.streams import ABOUT
 from worker.policy.records import RiskRule
@@ -30,7 +29,14 @@ if TYPE_CHECKING:
     from worker.demo.ledger import Course, Escalated, Ledger
     from worker.demo.streams import Stream
     from worker.demo.summary import Latency, StreamRow, Summary
+    from worker.records import Severity
 
+COLOURS: dict[Severity, str] = {
+    "critical": "bold white on red",
+    "high": "bold red",
+    "medium": "yellow",
+    "low": "cyan",
+}
 BARS = "▁▂▃▄▅▆▇█"
 NARROW_SPARKS = 10
 RISK = RiskRule()
@@ -83,12 +89,10 @@ def plain(ledger: Ledger, streams: Sequence[Stream], moment: Moment) -> str:
 
 def news(one: Escalated) -> str:
     """Return one escalation in a line."""
-    late = "" if one.latency_s is None else f", {one.latency_s * 1000:.0f} ms after the append"
+    late = "" if one.latency_s is None else f" {one.latency_s * 1000:.0f} ms after its segment was appended"
     incident = one.incident
-    why = (
-        "; ".join(reason_words(reason) for reason in incident.reasons[:1]) or incident.closed_why or "the stream ended"
-    )
-    return safe(f"incident {one.change}: {incident.stream_id}, {incident.severity}, {why}{late}", 400)
+    said = safe(incident.explanation, LONGEST_EXPLANATION)
+    return f"incident {one.change}: {safe(incident.stream_id)}, {incident.severity},{late}. {said}"
 
 
 # --- while it runs ---------------------------------------------------------------------------------------------------

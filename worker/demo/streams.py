@@ -44,19 +44,32 @@ FAULTS: dict[Fault, str] = {
     "empty": "no_body",
 }
 """What each fault is expected to be called in its dead letter."""
-CAST: tuple[Kind, ...] = (
-    "harmless", "risky", "harmless", "known", "broken", "harmless",
-    "cmaf", "audio", "harmless", "ending", "reference", "harmless",
-)  # fmt: skip
-"""Who plays in a show of twelve; a larger one begins again, a smaller one has the first of ``_NEEDED``."""
-_NEEDED: tuple[Kind, ...] = (
-    "risky", "known", "broken", "harmless", "cmaf", "audio", "ending", "reference",
-    "harmless", "harmless", "harmless", "harmless",
-)  # fmt: skip
-_NAMES = (
-    "harbour-cam", "late-drawing", "chess-corner", "rerun-theatre", "shaky-uplink", "bird-feeder",
-    "model-trains", "night-radio", "bread-oven", "garden-hour", "kiln-watch", "synth-jam",
-)  # fmt: skip
+CAST: tuple[tuple[str, Kind], ...] = (
+    ("harbour-cam", "harmless"),
+    ("late-drawing", "risky"),
+    ("chess-corner", "harmless"),
+    ("rerun-theatre", "known"),
+    ("shaky-uplink", "broken"),
+    ("bird-feeder", "harmless"),
+    ("model-trains", "cmaf"),
+    ("night-radio", "audio"),
+    ("bread-oven", "harmless"),
+    ("garden-hour", "ending"),
+    ("kiln-watch", "reference"),
+    ("synth-jam", "harmless"),
+)
+"""Who plays in a show of twelve; a larger one begins again."""
+_DISPENSABLE = (
+    "synth-jam",
+    "bread-oven",
+    "bird-feeder",
+    "chess-corner",
+    "kiln-watch",
+    "garden-hour",
+    "night-radio",
+    "model-trains",
+)
+"""Who is left out first of a smaller one."""
 
 
 class Stream(Struct, frozen=True, kw_only=True):
@@ -101,11 +114,16 @@ def story(seconds: float) -> Story:
 
 def cast(count: int) -> tuple[Stream, ...]:
     """Return the streams of a show; they go on air one after the other, so that their segments come evenly."""
-    kinds = sorted(_NEEDED[:count], key=CAST.index) if count < len(CAST) else None
-    playing = itertools.cycle(CAST) if kinds is None else iter(kinds)
+    left_out = _DISPENSABLE[: max(0, len(CAST) - count)]
+    roles = [(name, kind) for name, kind in CAST if name not in left_out]
     return tuple(
-        Stream(number=number, stream_id=_name(number), kind=kind, phase_s=SEGMENT_S * number / count)
-        for number, kind in zip(range(count), playing, strict=False)
+        Stream(
+            number=number,
+            stream_id=name if number < len(roles) else f"{name}-{number // len(roles) + 1}",
+            kind=kind,
+            phase_s=SEGMENT_S * number / count,
+        )
+        for number, (name, kind) in zip(range(count), itertools.cycle(roles), strict=False)
     )
 
 
@@ -125,8 +143,3 @@ def piece(stream: Stream, number: int, at: Story) -> Piece | None:
             return Piece(footage="sound", index=number, outcome="skipped", why="no_video")
         case _:
             return Piece(footage="harmless", index=number)
-
-
-def _name(number: int) -> str:
-    again, at = divmod(number, len(_NAMES))
-    return _NAMES[at] if not again else f"{_NAMES[at]}-{again + 1}"

@@ -95,7 +95,15 @@ def summarise(ledger: Ledger, streams: Sequence[Stream], speed: Speed | None, *,
         to_escalation=latency([one.latency_s for one in ledger.escalations if one.latency_s is not None]),
         to_outcome=latency([fate.latency_s for fate in ledger.fates.values() if fate.latency_s is not None]),
         speed=speed,
-        problems=(*_missing(ledger), *_strange(ledger), *_incidents(rows), *_unlike(ledger), *_letters(errors), *also),
+        problems=(
+            *_missing(ledger),
+            *_strange(ledger),
+            *_incidents(rows),
+            *_strangers(ledger, rows),
+            *_unlike(ledger),
+            *_letters(errors),
+            *also,
+        ),
     )
 
 
@@ -169,6 +177,12 @@ def _incident(row: StreamRow) -> str | None:
     if row.expected == "none" and row.opened:
         return f"{row.stream_id}: an incident that nobody expected"
     return f"{row.stream_id}: {row.opened} incidents instead of one" if row.opened > 1 else None
+
+
+def _strangers(ledger: Ledger, rows: Sequence[StreamRow]) -> list[str]:
+    own = {row.stream_id for row in rows}
+    others = {one.incident.stream_id for one in ledger.escalations} - own
+    return [f"{stream_id}: an incident of a stream that is not in the show" for stream_id in sorted(others)]
 
 
 def _unlike(ledger: Ledger) -> list[str]:

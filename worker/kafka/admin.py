@@ -1,87 +1,117 @@
-"""What a check finds, and how checks are run: each within its time, none stopping another."""
+"""Asks the broker about topics, and makes them."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
-from worker.errors import FramewatchError
+from worker.errors import Stopped
+from worker.topics import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable
 
-Level = Literal["pass", "warning", "failure"]
-T = TypeVar("T")
+    from worker.settings.tree import Kafka
 
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that is as it should be, or not. Holds nothing secret."""
-
-    level: Level
-    what: str
-    """What was looked at."""
-    detail: str
-    remedy: str | None = None
-    """What to do about it; None where all is well."""
+ASK_S = 30.0
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """One check: ``run`` returns its findings, or raises what it fails with."""
+class Cluster(Struct, frozen=True, kw_only=True):
+    """What the brokers tell of themselves."""
 
-    what: str
-    run: Callable[[], Awaitable[Sequence[Finding]]]
-    remedy: str
-    """What to do where it raises."""
-    within_s: float = 30.0
+    brokers: int
+    max_message_bytes: int | None
+    """The default for topics that set none; None where the broker does not say."""
 
 
-async def findings(checks: Iterable[Check]) -> list[Finding]:
-    """Run the checks, one after the other, and return all that they found."""
-    return [finding for check in checks for finding in await _found(check)]
-
-
-def failures(what: str, error: FramewatchError, remedy: str) -> list[Finding]:
-    """Return a finding for each line of an error."""
-    return [Finding(level="failure", what=what, detail=line, remedy=remedy) for line in str(error).splitlines()]
-
-
-async def _found(check: Check) -> Sequence[Finding]:
+@asynccontextmanager
+async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, client_id="framewatch-admin")
     try:
-        async with asyncio.timeout(check.within_s):
-            return await check.run()
-    except FramewatchError as error:
-        return failures(check.what, error, check.remedy)
-    except TimeoutError:
-        detail = f"took longer than {check.within_s:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding; the others must run all the same
-        detail = f"the check itself failed: {type(error).__name__}"
-    return [Finding(level="failure", what=check.what, detail=detail, remedy=check.remedy)]
+        async with asyncio.timeout(ASK_S):
+            await client.start()
+            yield client
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Stopped(f"Kafka at {kafka.bootstrap_servers}: {type(error).__name__}") from error
+    finally:
+        await client.close()
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run what blocks in a thread that nobody has to wait for: a file system that hangs must not hold up the end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+async def describe(kafka: Kafka, names: Collection[str]) -> dict[str, Topic]:
+    """Return those of the named topics that exist. A broker that tells no configuration gives an empty one.
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type] # T itself where there is no error
+    Raises:
+        Stopped: The broker could not be asked.
+    """
+    async with _admin(kafka) as client:
+        # All topics are asked for: aiokafka's question for one that is missing has brokers make it, and wrongly.
+        every = {t["topic"]: t for t in await client.describe_topics() if t["error_code"] == 0}
+        there = {name: every[name] for name in names if name in every}
+        configs = await _configs(client, there)
+    return {
+        name: Topic(name=name, partitions=len(topic["partitions"]), config=configs.get(name, {}))
+        for name, topic in there.items()
+    }
 
-    def run() -> None:
-        try:
-            outcome: tuple[T | None, BaseException | None] = work(), None
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
-            outcome = None, error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=run, daemon=True, name="check").start()
-    return await done
+async def _configs(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    try:
+        responses = await client.describe_configs(resources)
+    except KafkaError:
+        return {}  # not supported or not allowed: what can't be told is not checked
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for response in responses
+        for code, _, _, name, entries in response.resources
+        if code == 0
+    }
+
+
+async def cluster(kafka: Kafka) -> Cluster:
+    """Return what the brokers tell of themselves.
+
+    Raises:
+        Stopped: The broker could not be asked.
+    """
+    async with _admin(kafka) as client:
+        brokers = [broker["node_id"] for broker in (await client.describe_cluster())["brokers"]]
+        config = await _broker_config(client, brokers[0]) if brokers else {}
+    limit = config.get("message.max.bytes", "")
+    return Cluster(brokers=len(brokers), max_message_bytes=int(limit) if limit.isdigit() else None)
+
+
+async def _broker_config(client: AIOKafkaAdminClient, node: int) -> dict[str, str]:
+    try:
+        responses = await client.describe_configs([ConfigResource(ConfigResourceType.BROKER, str(node))])
+    except KafkaError:
+        return {}  # not supported or not allowed
+    found = [entries for response in responses for code, _, _, _, entries in response.resources if code == 0]
+    return {entry[0]: entry[1] for entries in found for entry in entries if entry[1] is not None}
+
+
+async def create(kafka: Kafka, topics: Iterable[Topic], *, replication: int) -> dict[str, str]:
+    """Make topics; return by name what became of each: ``created``, ``exists``, or the broker's word for why not.
+
+    Raises:
+        Stopped: The broker could not be asked.
+    """
+    wanted = [NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.config)) for t in topics]
+    async with _admin(kafka) as client:
+        response: Any = await client.create_topics(wanted)
+    return {name: _became(code) for name, code, *_ in response.topic_errors}
+
+
+def _became(code: int) -> str:
+    if code == 0:
+        return "created"
+    error = for_code(code)
+    return "exists" if error is TopicAlreadyExistsError else error.__name__

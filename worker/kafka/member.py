@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from worker.settings.tree import Kafka
 
 
+SEARCH_S = 0.5
+"""How long one partition is asked while an unreadable record is looked for."""
+
+
 class Listener(Protocol):
     """Who is told of what the group gives and takes (``worker.intake``)."""
 
@@ -41,14 +46,17 @@ class Listener(Protocol):
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
     """Passes rebalances on; a failure, which aiokafka would only log, goes to ``fail``."""
 
-    def __init__(self, listener: Listener, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, listener: Listener, fail: Callable[[BaseException], None], settled: asyncio.Event) -> None:
         self._listener = listener
         self._fail = fail
+        self._settled = settled
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._settled.clear()
         await self._tell(self._listener.on_revoked, revoked)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._settled.set()
         await self._tell(self._listener.on_assigned, assigned)
 
     async def _tell(
@@ -77,12 +85,14 @@ class GroupMember:
         self._consumer = consumer
         self._listener: Listener | None = None
         self._fail = fail
+        self._settled = asyncio.Event()
         self._positions: dict[int, int] = {}
+        self._suspects: dict[int, int] = {}
 
     async def start(self, listener: Listener) -> None:
         """Join the group and tell ``listener`` what it gives and takes. Raises Stopped when there is no broker."""
         self._listener = listener
-        self._consumer.subscribe([self._topic], listener=_Rebalances(listener, self._fail))
+        self._consumer.subscribe([self._topic], listener=_Rebalances(listener, self._fail, self._settled))
         await clients.start(self._consumer, self._kafka)
 
     async def stop(self) -> None:
@@ -91,9 +101,13 @@ class GroupMember:
 
     async def poll(self, timeout_s: float, most: int) -> Mapping[int, Sequence[Received]]:
         """Return what has come; a position that is not set yet, or that retention overtook, is sought by intake."""
+        if not await self._is_settled(timeout_s):
+            return {}
+        suspect = next(iter(self._suspects), None)
         try:
-            # A timeout of its own: cancelling getmany leaks a counter and disables max_poll_interval.
-            batches = await self._consumer.getmany(timeout_ms=round(timeout_s * 1000), max_records=most)
+            return self._taken(await self._getmany(suspect, timeout_s, most))
+        except UnicodeDecodeError:
+            return self._search(most) if suspect is None else self._unreadable(suspect)
         except NoOffsetForPartitionError:
             return {}  # a fresh group: the partition is being taken and will seek
         except OffsetOutOfRangeError as error:
@@ -102,9 +116,51 @@ class GroupMember:
             return {}
         except KafkaError as error:
             raise Stopped(f"consuming {self._topic}: {type(error).__name__}") from error
+
+    async def _is_settled(self, timeout_s: float) -> bool:
+        """Wait for the group: during a rebalance getmany would not come back, whatever its timeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _getmany(
+        self, suspect: int | None, timeout_s: float, most: int
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        # A timeout of its own: cancelling getmany leaks a counter and disables max_poll_interval.
+        if suspect is None:
+            return await self._consumer.getmany(timeout_ms=round(timeout_s * 1000), max_records=most)  # type: ignore[no-any-return] # aiokafka has no types
+        found = await self._consumer.getmany(self._tp(suspect), timeout_ms=round(SEARCH_S * 1000), max_records=1)
+        self._suspects[suspect] -= 1
+        if not found or not self._suspects[suspect]:
+            del self._suspects[suspect]
+        return found  # type: ignore[no-any-return] # aiokafka has no types
+
+    def _taken(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> Mapping[int, Sequence[Received]]:
         for tp, records in batches.items():
             self._positions[tp.partition] = records[-1].offset + 1
         return {tp.partition: [_received(record) for record in records] for tp, records in batches.items()}
+
+    def _search(self, most: int) -> Mapping[int, Sequence[Received]]:
+        """Look for a record that aiokafka can't parse: a header's name need not be UTF-8, and anybody can send one.
+
+        It does not say where the record is, and what the failed call had taken from other partitions is gone: all go
+        back to where we are, and the next polls take one record of one partition each.
+        """
+        self._suspects = dict.fromkeys(sorted(self.owned() & self._positions.keys()), most)
+        for partition in self._suspects:
+            self.seek(partition, self._positions[partition])
+        return {}
+
+    def _unreadable(self, partition: int) -> Mapping[int, Sequence[Received]]:
+        """Give the record without its content, for it must have an outcome too, and go on behind it."""
+        self._suspects.clear()
+        offset = self._positions[partition]
+        self.seek(partition, offset + 1)
+        position = Position(topic=self._topic, partition=partition, offset=offset, timestamp_ms=-1)
+        return {partition: [Received(position=position, key=None, value=None, headers=())]}
 
     def seek(self, partition: int, offset: int) -> None:
         """Go on from ``offset``."""

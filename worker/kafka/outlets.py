@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -18,7 +18,7 @@ from worker.errors import PartitionLost
 from worker.kafka import clients
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -28,11 +28,20 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def _lost_after(seconds: float, doing: str) -> AsyncIterator[None]:
-    """Turn every error whose outcome is unknown, a passed deadline included, into ``PartitionLost``."""
+    """Turn every error whose outcome is unknown, a passed deadline included, into ``PartitionLost``.
+
+    aiokafka asserts what state a transaction is in, and its futures can end cancelled: neither is a defect of ours, and
+    the latter would end the partition's task as if somebody had asked for it.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
-    except (KafkaError, IllegalOperation, OSError, TimeoutError) as error:
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise PartitionLost(f"{doing}: cut off by the client") from error
+    except (KafkaError, IllegalOperation, AssertionError, OSError, TimeoutError) as error:
         # aiokafka's texts may hold keys; the class says what happened.
         raise PartitionLost(f"{doing}: {type(error).__name__}") from error
 
@@ -61,7 +70,7 @@ class _PartitionOutlet:
             committed: int | None = await self._member.committed(self._segments)
         return committed
 
-    async def changelog(self) -> AsyncIterator[tuple[bytes, bytes | None]]:
+    async def changelog(self) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield the state records up to the end, oldest first."""
         reader = clients.reader(self._kafka)
         try:
@@ -70,19 +79,24 @@ class _PartitionOutlet:
                 reader.assign([self._risk])
                 await reader.seek_to_beginning(self._risk)
                 end = (await reader.end_offsets([self._risk]))[self._risk]
-            async for key, value in self._read_to(reader, end):
-                yield key, value
+            async with aclosing(self._read_to(reader, end)) as records:
+                async for key, value in records:
+                    yield key, value
         finally:
             await clients.stop(reader)
 
-    async def _read_to(self, reader: AIOKafkaConsumer, end: int) -> AsyncIterator[tuple[bytes, bytes | None]]:
+    async def _read_to(self, reader: AIOKafkaConsumer, end: int) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         # Markers of transactions take offsets too: the position tells the end, not the last record.
-        while await reader.position(self._risk) < end:
+        while await self._position(reader) < end:
             async with _lost_after(self._kafka.send_deadline_s, "restoring"):
                 batches = await reader.getmany(self._risk, timeout_ms=500, max_records=2000)
             for record in batches.get(self._risk, []):
                 if record.key is not None:
                     yield record.key, record.value
+
+    async def _position(self, reader: AIOKafkaConsumer) -> int:
+        async with _lost_after(self._kafka.send_deadline_s, "restoring"):
+            return int(await reader.position(self._risk))
 
     async def close(self) -> None:
         """Close the producer within a bound."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from worker.errors import Held, SegmentError
+from worker.errors import Held, PartitionLost, SegmentError
 from worker.partition.lanes import Lanes
 from worker.partition.ledger import Ledger
 from worker.records import Event, Received
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from worker.conclude import Conclusion
-    from worker.errors import PartitionLost
     from worker.partition.desk import Desk
     from worker.partition.memory import Memory
     from worker.partition.observer import Observer
@@ -36,11 +36,6 @@ class Job(Struct, frozen=True):
     received: Received
     event: Event
     received_at: datetime
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that its body keeps in memory."""
-        return len(self.received.value or b"")
 
 
 class Partition:
@@ -74,6 +69,7 @@ class Partition:
         self._releasing = asyncio.Lock()
         self._failure: BaseException | None = None
         self._accepting = False
+        self._released = False
         self._bytes = 0
         self._held: Counter[str] = Counter()
 
@@ -82,8 +78,9 @@ class Partition:
     async def take(self, earliest: Callable[[], Awaitable[int]]) -> int:
         """Fence, restore, and return the offset to work from: where the memory stands, else ``earliest``."""
         committed = await self._outlet.open()
-        async for key, value in self._outlet.changelog():
-            self._memory.learn(key, value)
+        async with aclosing(self._outlet.changelog()) as records:  # its reader is closed also when a record is bad
+            async for key, value in records:
+                self._memory.learn(key, value)
         agreed, first = self._memory.agree(committed), await earliest()
         if agreed is not None and agreed < first:
             self._observer.expired(first - agreed)
@@ -105,12 +102,12 @@ class Partition:
             self._ledger.finish(offset)
             return
         self._observer.consumed(received)
+        self._bytes += _size_bytes(received)
         try:
             event = self._desk.read(received)
         except SegmentError as error:
             self._settle(received, self._desk.refuse(received, error))
             return
-        self._bytes += len(received.value or b"")
         self._lanes.put(event.stream_id, Job(received, event, self._now()))
 
     @property
@@ -120,8 +117,13 @@ class Partition:
 
     @property
     def load_bytes(self) -> int:
-        """Bytes of bodies in work or waiting."""
+        """Bytes of bodies in work, waiting, or kept until their results have left."""
         return self._bytes
+
+    @property
+    def released(self) -> bool:
+        """Whether a release of this owner was acknowledged."""
+        return self._released
 
     @property
     def span(self) -> int:
@@ -137,8 +139,7 @@ class Partition:
         """Release what is finished until handed over. Raises what ended it: PartitionLost, or a defect of ours."""
         while self._accepting:
             await self._wait_until_due()
-            self._raise_failure()
-            if self._accepting:
+            if self._accepting:  # else the hand-over tells of a failure, and has the outlet to itself
                 await self._release()
 
     # --- handing it over ---
@@ -148,30 +149,28 @@ class Partition:
         if not self._accepting:
             return
         self._accepting = False
-        if not await self._lanes.drain(self._settings.drain_s):
-            self._observer.abandoned(self._ledger.unfinished)
-        await self._lanes.abandon()
         try:
-            self._raise_failure()
+            if not await self._lanes.drain(self._settings.drain_s):
+                self._observer.abandoned(self._ledger.unfinished)
+            await self._lanes.abandon()
             await self._release()
         finally:
-            self._due.set()
-            await self._outlet.close()
+            await self.drop()
 
     async def drop(self) -> None:
         """Give memory and outlet up without a release: what has not left will be worked again."""
         self._accepting = False
-        await self._lanes.abandon()
+        self._bytes = 0
         self._due.set()
-        await self._outlet.close()
+        try:
+            await self._lanes.abandon()
+        finally:
+            await self._outlet.close()
 
     # --- one event ---
 
     async def _work(self, job: Job) -> None:
-        try:
-            self._settle(job.received, await self._conclusion(job))
-        finally:
-            self._bytes -= job.size_bytes
+        self._settle(job.received, await self._conclusion(job))
 
     async def _conclusion(self, job: Job) -> Conclusion:
         backoff_s = HELD_FIRST_S
@@ -226,6 +225,7 @@ class Partition:
             await self._release_finished()
 
     async def _release_finished(self) -> None:
+        self._raise_failure()
         self._due.clear()
         next_offset = self._ledger.first_unfinished
         if not self._told and next_offset == self._released_through:
@@ -233,9 +233,24 @@ class Partition:
         messages, self._messages = self._messages, []
         told, self._told = self._told, []
         messages += self._memory.take_changes(next_offset)
-        with self._observer.releasing():
-            await self._outlet.release(messages, next_offset)
+        await self._send(messages, next_offset)
         self._released_through = next_offset
+        self._bytes -= sum(_size_bytes(received) for received, _ in told)
         now = self._now()
         for received, conclusion in told:
             self._observer.released(received, conclusion, now)
+
+    async def _send(self, messages: Sequence[Message], next_offset: int) -> None:
+        try:
+            with self._observer.releasing():
+                await self._outlet.release(messages, next_offset)
+        except BaseException as error:
+            # What it took along may be lost: no later release may commit past it.
+            self._fail(error if isinstance(error, Exception) else PartitionLost("a release was cut off"))
+            raise
+        self._released = True
+
+
+def _size_bytes(received: Received) -> int:
+    """Return how many bytes a record's body keeps in memory."""
+    return len(received.value or b"")

@@ -30,7 +30,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     next_offset: int
     done: tuple[int, ...] = ()
     before: int | None = None
-    """``next_offset`` of the release before this one."""
+    """The committed offset that this release went out from."""
 
 
 class Memory:
@@ -70,12 +70,13 @@ class Memory:
         ``on_rewind`` says.
         """
         checkpoint = self._checkpoint
+        # Until a commit has succeeded, it is this offset that the next owner finds.
+        self._before = committed
         if checkpoint is None and committed is None:
             return None
         if checkpoint is not None and committed in (checkpoint.next_offset, checkpoint.before):
             self._restored_done = frozenset(checkpoint.done)
             self._done = set(checkpoint.done)
-            self._before = checkpoint.next_offset
             return checkpoint.next_offset
         if self._on_rewind == "stop":
             raise Stopped(self._disagreement(committed))
@@ -87,8 +88,8 @@ class Memory:
         kept = self._checkpoint.next_offset if self._checkpoint else None
         return (
             f"partition {self._partition}: the group's committed offset is {committed}, the state on topic "
-            f"{self._topic} is of offset {kept}: somebody moved one of them. Set intake.on_rewind to reprocess (forget the streams' "
-            "state) or keep (go on with it)"
+            f"{self._topic} is of offset {kept}: somebody moved one of them. Set "
+            "intake.on_rewind to reprocess (forget the streams' state) or keep (go on with it)"
         )
 
     def is_done(self, offset: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from worker.records import Message
 
@@ -20,7 +20,7 @@ class Outlet(Protocol):
     async def open(self) -> int | None:
         """Fence the former owner, end its open transaction, and return the committed offset (None: there is none)."""
 
-    def changelog(self) -> AsyncIterator[tuple[bytes, bytes | None]]:
+    def changelog(self) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield the partition's state records, oldest first; a value of None forgets its key."""
 
     async def release(self, messages: Sequence[Message], next_offset: int) -> None:
