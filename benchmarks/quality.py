@@ -1,4 +1,4 @@
-"""What the speed must not cost: each figure is held against an implementation that shares nothing with ours."""
+"""What the speed must not cost: each figure is held against an implementation that shares as little as can be."""
 
 from __future__ import annotations
 

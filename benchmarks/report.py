@@ -43,8 +43,8 @@ memory, its decoder already open; and `InferenceSession.run` on an input that is
 Segments are made from the seed: H.264 by x264 (superfast) and HEVC by x265 (ultrafast) at a constant quantiser, 2 s of
 25 frames a second, marked BT.709. "heavy" ones are grainy, with IDRs of {heavy} and more; "light"
 ones are smooth. Their digests are pinned in `benchmarks/clips.py`; another build of FFmpeg may encode other bytes, and
-the report then says so. PDQ is compared on pictures of three sizes, marked BT.709 and BT.601 in turn: a hash of the luma
-plane as it stands is 8 to 30 bits off there.
+the report then says so. PDQ is compared on pictures of three sizes, marked BT.709 and BT.601 in turn: there, a hash of
+the luma plane as it stands is 8 to 30 bits off.
 
 {tables}
 
@@ -56,6 +56,8 @@ plane as it stands is 8 to 30 bits off there.
 - A garbage collection, a retired decoder's successor and other rare costs are in the spread, not in the medians.
 - Latency was taken with broker, publisher, worker and the floor's process on the same cores, the broker unreplicated
   and writing to the page cache. Segments lie in the message; a claim check adds its store's answer.
+- "load before" says how busy the machine was with other things. Above some tenths of a core, what is by the clock (the
+  latencies' tails above all) is the neighbours' too; the floor beside it shows by how much.
 - The broker stamps whole milliseconds. Nearest-rank percentiles: p99 of fewer than 100 is the worst.
 """
 

@@ -16,9 +16,9 @@ from support.assessments import START, a_look, a_segment, an_assessment
 from worker import risk
 from worker.errors import UsageError
 from worker.policy import keys, read
-from worker.policy.lines import line_numbers
 from worker.policy.records import LabelRule, ListRule, RiskRule, SeverityRule
 from worker.records import Placed, StreamRisk
+from worker.toml_lines import line_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

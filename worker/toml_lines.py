@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KeyPath = tuple[str, ...]
 
@@ -56,3 +59,11 @@ def _paths(node: object) -> list[KeyPath]:
 def _note(found: dict[KeyPath, int], path: KeyPath, line: int) -> None:
     for depth in range(1, len(path) + 1):
         found.setdefault(path[:depth], line)
+
+
+def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
+    """Return the line of a key, else that of the nearest table around it; None where there is neither."""
+    for depth in range(len(path), 0, -1):
+        if path[:depth] in lines:
+            return lines[path[:depth]]
+    return None

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from worker.demo.streams import Piece
 from worker.records import DeadLetter, Incident, Outcome
 
-RISKS_KEPT = 20
+RISKS_KEPT = 15
 
 
 class Published(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from worker import topics
+from worker.commands.terminal import quiet_clients
 from worker.demo import encode, show
 from worker.demo.audience import Audience
 from worker.demo.ledger import Ledger
@@ -92,6 +93,7 @@ def demo(options: Options) -> int:
         Stopped: Broker or worker does not start, or has ended by itself.
     """
     options.check()
+    quiet_clients()
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LINES_WIDTH)
@@ -137,6 +139,11 @@ class Show:
                 return await self._play()
             except BaseExceptionGroup as group:
                 raise _first(group) from None
+            except Stopped:
+                if self._folder is not None:
+                    with suppress(OSError):  # unless it holds a log that tells why
+                        self._folder.rmdir()
+                raise
             except (Interrupted, asyncio.CancelledError):
                 self._console.print("stopped before there was anything to sum up")
                 if self._folder is not None:

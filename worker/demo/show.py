@@ -41,9 +41,9 @@ BARS = "▁▂▃▄▅▆▇█"
 NARROW_SPARKS = 10
 RISK = RiskRule()
 """The default policy's rule: the demo's worker runs with it."""
-SVG_SIZE = (116, 60)
+SVG_SIZE = (116, 48)
 """Columns and rows of the saved picture."""
-WIDE = 112
+WIDE = 110
 """From so many columns on the table says what each stream is."""
 ROWS_AROUND = 8
 """Rows of the screen that are neither a stream nor an incident."""

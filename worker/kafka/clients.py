@@ -21,9 +21,9 @@ TRANSACTION_TIMEOUT_MS = 10_000
 """A release is open for some 5 ms; a kill inside it holds read_committed readers for at most so long."""
 RECORD_OVERHEAD_BYTES = 64 * 1024
 """Room for a record's key, headers and framing above ``max_message_bytes``."""
-STOP_S = 2.5
+STOP_S = 1.5
 """How long closing a client may take; aiokafka waits for a broker that is gone for ever."""
-CUT_S = 0.5
+CUT_S = 0.2
 """How long cutting it off may take then."""
 
 

@@ -16,7 +16,6 @@ import msgspec
 from worker.errors import UsageError
 from worker.policy import keys
 from worker.policy.keys import SEVERITIES, Keys, short, suggestion
-from worker.policy.lines import KeyPath, line_numbers
 from worker.policy.records import (
     EVERY_OTHER,
     EffectivePolicy,
@@ -28,6 +27,7 @@ from worker.policy.records import (
     TenantPolicy,
 )
 from worker.records import ListKind, PolicyRef, Severity
+from worker.toml_lines import KeyPath, line_numbers
 
 Table = dict[str, Any]
 """One table's keys and their checked values."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from worker.scoring.lines import KeyPath
+    from worker.toml_lines import KeyPath
 
 CARD = "README.md"
 MIB = 1024 * 1024

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from worker.records import View
-from worker.scoring.lines import KeyPath, key_lines, line_of
 from worker.scoring.mistakes import Mistake, one_line
+from worker.toml_lines import KeyPath, line_numbers, line_of
 
 FILE = "model.toml"
 MAX_SIDE = 4096
@@ -184,7 +184,7 @@ def read(data: bytes) -> ManifestText:
         return ManifestText({}, None, (Mistake(FILE, line, "is not UTF-8 text"),))
     except (ValueError, RecursionError) as error:  # tomllib's own error, a number too long for int(), too deep a nest
         return ManifestText({}, None, (_syntax(error),))
-    lines = key_lines(text)
+    lines = line_numbers(text)
     problems = list(_problems(table, _spec_for(table), ())) or list(_contradictions(table))
     mistakes = tuple(Mistake(FILE, line_of(path, lines), words) for path, words in problems)
     return ManifestText(lines, None if mistakes else msgspec.convert(table, Manifest), mistakes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.scoring.lines import key_lines, line_of
+from worker.toml_lines import line_numbers, line_of
 
 TEXT = """\
 name = "x"  # [not a table]
@@ -20,7 +20,7 @@ other.deep = 2
 
 def test_keys_and_tables_are_found_with_quotes_dots_and_comments() -> None:
     """Each key is found at its own line under its whole path."""
-    lines = key_lines(TEXT)
+    lines = line_numbers(TEXT)
     assert lines[("name",)] == 1
     assert lines[("input",)] == 3
     assert lines[("input", "size")] == 4
@@ -31,6 +31,6 @@ def test_keys_and_tables_are_found_with_quotes_dots_and_comments() -> None:
 
 def test_a_missing_key_is_told_at_its_table() -> None:
     """What is missing can only be added to its table, so that is its line; a missing top-level key has none."""
-    lines = key_lines(TEXT)
+    lines = line_numbers(TEXT)
     assert line_of(("input", "fit"), lines) == 3
     assert line_of(("version",), lines) is None
