@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from worker import records
+from worker.records import events, judged, known, seen, told
 from worker.wire.asyncapi import document
 from worker.wire.published import event_headers
 
@@ -94,9 +95,10 @@ def _as_time(schema: Schema) -> Schema:
 
 def _field_texts() -> dict[tuple[str, str], str]:
     """Return the string under each field of each record, by the record's and the field's name."""
-    tree = ast.parse(inspect.getsource(records))
+    trees = [ast.parse(inspect.getsource(module)) for module in (events, judged, known, seen, told)]
     return {
         (record.name, field.target.id): _plain(text.value.value)
+        for tree in trees
         for record in tree.body
         if isinstance(record, ast.ClassDef)
         for field, text in zip(record.body, record.body[1:], strict=False)
