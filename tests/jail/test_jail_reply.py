@@ -16,7 +16,6 @@ from support.jails import MIB, asking, media
 
 from worker.errors import SegmentError
 from worker.jail.reply import (
-    CODECS,
     CONTAINERS,
     ERRORS,
     MAX_TIME_S,
@@ -30,7 +29,7 @@ from worker.jail.reply import (
     take_head,
 )
 from worker.jail.slot import BODY_AT, Desk, Slot, slot_bytes
-from worker.records import Ask, Frame, FrameHash, Sample
+from worker.records import CODECS, Ask, Frame, FrameHash, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ import numpy as np
 
 from worker.errors import SegmentError
 from worker.jail.slot import BODY_AT
-from worker.records import Frame, FrameHash, Sample, StepCosts
+from worker.records import CODECS, Frame, FrameHash, Sample, StepCosts
 
 if TYPE_CHECKING:
     from worker.errors import Stage
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from worker.records import Ask, Media, Picture
 
 CONTAINERS = ("mpegts", "mov", "matroska")
-CODECS = ("h264", "hevc", "vp9", "av1", "vp8")
 ERRORS: tuple[tuple[Stage, str], ...] = (
     ("decode", "container_mismatch"),
     ("decode", "unsupported_codec"),

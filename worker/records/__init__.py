@@ -59,6 +59,7 @@ from worker.records.told import (
 )
 
 __all__ = [
+    "CODECS",
     "Action",
     "Ask",
     "Assessment",

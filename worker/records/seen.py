@@ -75,6 +75,10 @@ class StepCosts(Struct, frozen=True, kw_only=True):
     resize_s: float = 0.0
 
 
+CODECS = ("h264", "hevc", "vp9", "av1", "vp8")
+"""FFmpeg's names of the video codecs that are decoded."""
+
+
 class Sample(Struct, frozen=True, kw_only=True, eq=False):
     """What sampling makes of one segment."""
 

@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from worker.errors import SegmentError
+from worker.records import CODECS
 from worker.sampling.keyframe import Keyframe
 from worker.sampling.recognise import Bytes, Reader, Source, recognise
 from worker.sampling.timeline import Timeline
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from worker.records import Ask
 
-CODECS = frozenset({"h264", "hevc", "vp9", "vp8", "av1"})
 PROBE_BYTES = 65_536
 LEAST_GAP_S = 0.0005
 """Keyframes this much nearer than the interval still count as that far apart: containers round their times."""
