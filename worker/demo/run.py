@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import shutil
 import signal
-import socket
 import tempfile
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,22 +15,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from worker import topics
 from worker.commands.terminal import quiet_clients
-from worker.demo import encode, show
+from worker.demo import show
 from worker.demo.audience import Audience
 from worker.demo.ledger import Ledger
 from worker.demo.library import library
 from worker.demo.platform import Platform
-from worker.demo.processes import WorkerProcess, embedded_broker, worker_process
+from worker.demo.processes import WorkerProcess, worker_process
+from worker.demo.stage import PARTITIONS, open_broker, topic_names, worker_settings, write_list
 from worker.demo.streams import STREAMS_AT_LEAST, cast, story
 from worker.demo.summary import Speed, summarise
 from worker.errors import Stopped, UsageError
-from worker.kafka import admin
 from worker.kafka.publisher import publisher
 from worker.settings.load import Loaded
 from worker.settings.show import as_toml
-from worker.settings.tree import Escalation, Fetch, Kafka, Log, Matching, Scoring, Settings, Topics, Web
+from worker.settings.tree import Settings, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PARTITIONS = 6
 MOST_STREAMS = 100
 SHORTEST_S = 10.0
 DRAIN_S = 20.0
@@ -54,16 +48,6 @@ INTERRUPTED = 130
 PLAIN_EVERY_S = 5.0
 LINES_WIDTH = 120
 """Of what is written where no terminal is."""
-BROKER_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
-LIST_TOML = """\
-name = "demo-clips"
-version = "1"
-algorithm = "pdq"
-radius = 31
-kind = "block"
-severity = "critical"
-source = "made by the demo of its own harmless clip"
-"""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -153,10 +137,10 @@ class Show:
     async def _play(self) -> int:
         folder = self._folder = Path(tempfile.mkdtemp(prefix="framewatch-demo-"))
         async with AsyncExitStack() as closing:
-            broker, base = await self._unless_stopped(_broker(closing, _names()))
-            settings = _settings(base, folder)
+            broker, base = await self._unless_stopped(open_broker(closing, topic_names()))
+            settings = worker_settings(base, folder)
             with self._console.status("encoding a dozen streams, starting the worker") as status:
-                hashes = await self._unless_stopped(asyncio.to_thread(_write_list, folder / "list"))
+                hashes = await self._unless_stopped(asyncio.to_thread(write_list, folder / "list"))
                 (folder / "worker.toml").write_text(as_toml(Loaded(settings=settings, origins={})))
                 worker = await closing.enter_async_context(
                     worker_process(folder / "worker.toml", folder / "worker.log", settings.web.port)
@@ -320,77 +304,6 @@ def closing_words(settings: Settings, *, well: bool, folder: Path) -> list[str]:
     servers = settings.kafka.bootstrap_servers
     lines.append(f"  kafka-topics.sh --bootstrap-server {servers} --delete --topic '{prefix}.*'    remove what is left")
     return lines
-
-
-# --- where it takes place --------------------------------------------------------------------------------------------
-
-
-def _names() -> Topics:
-    """The topics' names: plain ones on the embedded broker, on somebody's own such that they meet no others."""
-    plain = Topics(assessments="assessments")
-    if BROKER_VARIABLE not in os.environ:
-        return plain
-    prefix = f"demo-{secrets.token_hex(3)}-"
-    return Topics(**{each.name: prefix + getattr(plain, each.name) for each in fields(Topics)})
-
-
-async def _broker(closing: AsyncExitStack, names: Topics) -> tuple[str, Settings]:
-    """Start the embedded broker, or make the topics on the one that the environment names."""
-    servers = os.environ.get(BROKER_VARIABLE)
-    if servers:
-        kafka = Kafka(bootstrap_servers=servers, group_id=names.segments.replace("segments", "group"))
-        settings = Settings(kafka=kafka, topics=names)
-        copies = min(3, (await admin.cluster(kafka)).brokers)
-        became = await admin.create(
-            kafka, topics.wanted(settings, PARTITIONS, replication=copies).values(), replication=copies
-        )
-        if wrong := [f"topic {name}: {what}" for name, what in became.items() if what != "created"]:
-            raise Stopped(" | ".join(wrong))
-        return f"Kafka at {servers}", settings
-    wanted = topics.wanted(Settings(topics=names), PARTITIONS).values()
-    address = await closing.enter_async_context(embedded_broker({each.name: each.partitions for each in wanted}))
-    kafka = Kafka(bootstrap_servers=address, group_id="demo", guarantee="at_least_once", session_timeout_s=10)
-    return f"embedded broker at {address}", Settings(kafka=kafka, topics=names)
-
-
-def _settings(base: Settings, folder: Path) -> Settings:
-    media = folder / "media"
-    media.mkdir()
-    return replace(
-        base,
-        fetch=Fetch(roots=(media.as_uri() + "/",)),
-        matching=Matching(lists=(str(folder / "list"),)),
-        scoring=Scoring(model=str(model_folder())),
-        escalation=Escalation(source="framewatch-demo"),
-        web=Web(port=_free_port()),
-        log=Log(format="json"),
-    )
-
-
-def model_folder() -> Path:
-    """Return the demo classifier's folder: beside this file in the wheel, in models/ in a checkout."""
-    packaged = Path(__file__).with_name("model")
-    return packaged if packaged.exists() else Path(__file__).parents[2] / "models" / "demo"
-
-
-def _write_list(folder: Path) -> int:
-    """Write the hash list of the demo's clip, and return how many frames it has."""
-    folder.mkdir()
-    (folder / "list.toml").write_text(LIST_TOML)
-    rows = [
-        f"{frame.pdq.hex()},{frame.quality},demo clip,rerun,{at_s:.3f}"
-        for at_s, frame in encode.clip_hashes()
-        if frame.pdq is not None
-    ]
-    (folder / "clips.csv").write_text("\n".join(["hash,quality,category,entry,time_s", *rows]) + "\n")
-    return len(rows)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
 
 
 # --- small things ----------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ RECORD_OVERHEAD_BYTES = 64 * 1024
 STOP_S = 1.5
 """How long closing a client may take; aiokafka waits for a broker that is gone for ever."""
 CUT_S = 0.2
-"""How long cutting it off may take then."""
+"""How long each step of cutting it off may take then."""
 
 
 def _ms(seconds: float) -> int:
@@ -126,10 +126,10 @@ async def stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
     aiokafka's own stop waits for ever for what can't be sent any more, and leaves tasks and connections behind when it
     is cancelled: then they are closed one by one.
     """
-    if await _ends(client.stop()):
+    if await _ends(client.stop(), STOP_S):
         return True
     for part in _parts(client):
-        await _ends(part.close())
+        await _ends(part.close(), CUT_S)
     return False
 
 
@@ -141,12 +141,14 @@ def _parts(client: AIOKafkaConsumer | AIOKafkaProducer) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
-async def _ends(work: Coroutine[Any, Any, Any]) -> bool:
+async def _ends(work: Coroutine[Any, Any, Any], within_s: float) -> bool:
     """Return whether something ended well within the bound; it is cancelled else."""
     task = asyncio.ensure_future(work)
-    await asyncio.wait({task}, timeout=STOP_S)
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=STOP_S)
+    try:
+        await asyncio.wait({task}, timeout=within_s)
+    finally:
+        cut_off = task.cancel()
+    if cut_off:
+        await asyncio.wait({task}, timeout=CUT_S)
         return False
     return not task.cancelled() and task.exception() is None

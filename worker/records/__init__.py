@@ -34,7 +34,19 @@ from worker.records.judged import (
     StreamRisk,
 )
 from worker.records.known import HashFile, HashList, ListKind, Match, Severity, Sighting
-from worker.records.seen import Ask, Frame, FrameHash, FrameScore, Media, Picture, Sample, Score, StepCosts, View
+from worker.records.seen import (
+    CODECS,
+    Ask,
+    Frame,
+    FrameHash,
+    FrameScore,
+    Media,
+    Picture,
+    Sample,
+    Score,
+    StepCosts,
+    View,
+)
 from worker.records.told import (
     AssessmentReport,
     ConfigReport,
