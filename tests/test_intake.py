@@ -260,3 +260,84 @@ async def test_what_nobody_expected_ends_the_worker(error):
     await settle()
     assert world.failures == [error]
     assert dict(world.intake.partitions) == {}
+
+
+async def test_what_is_assigned_while_leaving_is_left_to_others():
+    """Taking it would fence whoever gets it next."""
+    world = World({0: log(0, 1)})
+    await world.assign(0)
+    await world.run_until(lambda: world.brokers[0].committed == 1)
+    await world.intake.stop()
+    await world.assign(0)
+    await settle()
+    assert (world.brokers[0].epoch, world.intake.restoring) == (1, frozenset())
+
+
+async def test_one_partition_s_failure_hands_the_others_over_first():
+    """The failure is told when every partition is given up: the group goes on as soon as it is."""
+    world = World({0: log(0, 1), 1: log(1, 1)}, open_gates=False, release_interval_s=3600)
+    world.desks[0].errors[0] = [RuntimeError("a defect")]
+    await world.assign(0, 1)
+    await world.run_until(lambda: world.desks[0].started and world.desks[1].started)
+    leaving = asyncio.create_task(world.intake.on_revoked([0, 1]))
+    world.desks[0].gate(0).set()
+    await settle()
+    assert not leaving.done()
+    world.desks[1].gate(0).set()
+    with pytest.raises(RuntimeError, match="a defect"):
+        await leaving
+    assert world.brokers[1].committed == 1
+    assert world.intake.restoring == frozenset()
+
+
+async def test_stopping_waits_for_a_hand_over_that_a_rebalance_has_begun():
+    """Leaving the group cuts the rebalance off, and the hand-over with it."""
+    world = World({0: log(0, 1)}, open_gates=False, release_interval_s=3600)
+    await world.assign(0)
+    await world.run_until(lambda: world.desks[0].started)
+    rebalance = asyncio.create_task(world.intake.on_revoked([0]))
+    await settle()
+    stopping = asyncio.create_task(world.intake.stop())
+    await settle()
+    assert not stopping.done()
+    world.desks[0].gate(0).set()
+    await asyncio.gather(rebalance, stopping)
+    assert world.brokers[0].committed == 1
+
+
+async def test_an_owner_that_ends_cancelled_by_nobody_ends_the_worker():
+    """A client's future can end so: the partition would stand still without a word."""
+    world = World({0: log(0, 1)})
+    world.desks[0].errors[0] = []
+    await world.assign(0)
+    await world.run_until(lambda: world.brokers[0].committed == 1)
+    world.intake._owners[0].cancel()
+    await world.run_until(lambda: world.failures)
+    assert "cancelled" in str(world.failures[0])
+
+
+async def test_waits_grow_while_no_release_succeeds():
+    """Taking a partition costs its whole changelog: what can never leave must not have it read five times a second."""
+    world = World({0: log(0, 1)})
+    world.brokers[0].fail_next = 6
+    await world.assign(0)
+    await world.run_until(lambda: world.brokers[0].committed == 1)
+    await world.intake.stop()
+    assert world.waits == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
+
+
+async def test_what_is_held_back_is_told_when_the_partition_goes():
+    """The gauge of paused partitions does not stay up behind one that was revoked."""
+    world = World({0: log(0, 20)}, open_gates=False, max_segments=8, drain_s=0.01)
+    await world.assign(0)
+    await world.run_until(lambda: world.notes.pauses)
+    await world.intake.on_revoked([0])
+    assert world.notes.pauses == [{0}, set()]
+
+
+async def test_it_has_joined_once_the_group_has_told_what_is_ours():
+    """Be it nothing."""
+    world = World({0: []})
+    assert not world.intake.joined
+    await world.assign()
+    assert world.intake.joined

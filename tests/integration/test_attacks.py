@@ -102,9 +102,10 @@ async def test_impatient_signals_end_a_worker_at_once_and_lose_nothing(broker):
     async with deployed(broker, partitions=2, kafka=kafka(broker, "impatient")) as deployment:
         async with processes(deployment, 2) as (hurried, _):
             await publish(deployment, range(6))
-            for _ in range(5):
+            hurried.signal(signal.SIGTERM)
+            await hurried.says("draining")
+            for _ in range(4):
                 hurried.signal(signal.SIGTERM)
-                await asyncio.sleep(0.01)
             assert await hurried.end() in (0, 1)
             await publish(deployment, range(6, 8))
             await outcomes(deployment, 8 * STREAMS)
@@ -112,7 +113,7 @@ async def test_impatient_signals_end_a_worker_at_once_and_lose_nothing(broker):
 
 async def test_a_worker_is_gone_within_its_grace_though_the_broker_is_silent(broker):
     """With work in its hands and a broker that accepts connections and answers nothing."""
-    grace = Shutdown(grace_s=9)
+    grace = Shutdown(grace_s=10)
     settings = kafka(broker, "silent")
     async with deployed(broker, partitions=4, kafka=settings, shutdown=grace) as deployment:
         async with processes(deployment, 1) as [worker]:
@@ -172,9 +173,7 @@ async def test_compressed_segments_are_read(broker):
     async with deployed(broker, partitions=1) as deployment, deployment.worker():
         for n, codec in enumerate(codecs):
             message = deployment.segment("s", QUIET, sequence=n)
-            async with AIOKafkaProducer(
-                bootstrap_servers=broker.bootstrap_servers, compression_type=codec
-            ) as producer:
+            async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, compression_type=codec) as producer:
                 await producer.send_and_wait(
                     message.topic, message.value, key=message.key, headers=list(message.headers)
                 )
@@ -192,9 +191,11 @@ async def test_a_producer_that_was_cut_off_sends_nothing_when_the_broker_is_back
     await producer.flush()
     broker.brokers[0].freeze()
     try:
-        for n in (b"in flight", b"waiting"):
-            await clients.send(producer, [Message(topic="cut-off", key=b"k", value=n, partition=0)])
-            await asyncio.sleep(0.1)
+        await clients.send(producer, [Message(topic="cut-off", key=b"k", value=b"in flight", partition=0)])
+        async with asyncio.timeout(10):
+            while not producer._sender._in_flight:
+                await asyncio.sleep(0.02)
+        await clients.send(producer, [Message(topic="cut-off", key=b"k", value=b"waiting", partition=0)])
         assert await clients.stop(producer) is False
     finally:
         broker.brokers[0].thaw()
@@ -202,7 +203,9 @@ async def test_a_producer_that_was_cut_off_sends_nothing_when_the_broker_is_back
     await reader.start()
     reader.assign([TopicPartition("cut-off", 0)])
     await reader.seek_to_beginning()
-    await asyncio.sleep(1.0)
-    found = [r.value for batch in (await reader.getmany(timeout_ms=2000)).values() for r in batch]
+    found = []
+    while batches := await reader.getmany(timeout_ms=2000):
+        found += [record.value for batch in batches.values() for record in batch]
     await reader.stop()
+    assert b"0" in found
     assert b"waiting" not in found

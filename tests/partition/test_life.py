@@ -285,3 +285,123 @@ async def test_the_outlet_is_closed_however_a_partition_ends():
     await dropped.take(bench.earliest)
     await dropped.drop()
     assert [outlet.closed for outlet in outlets] == [True, True]
+
+
+class StumblingOutlet(MemoryOutlet):
+    """Its first release waits at a gate and fails; a later one would succeed."""
+
+    def __init__(self, broker) -> None:
+        super().__init__(broker)
+        self.releasing = asyncio.Event()
+        self.gate = asyncio.Event()
+        self._stumbled = False
+
+    async def release(self, messages, next_offset) -> None:
+        if not self._stumbled:
+            self._stumbled = True
+            self.releasing.set()
+            await self.gate.wait()
+            raise PartitionLost("the broker is away")
+        await super().release(messages, next_offset)
+
+
+async def test_a_hand_over_commits_nothing_past_a_release_that_failed_meanwhile():
+    """What the failed release had taken along would be below the committed offset, and in no topic."""
+    bench = Bench(interval_s=0)
+    outlet = StumblingOutlet(bench.broker)
+    partition = bench.partition(outlet=outlet)
+    await partition.take(bench.earliest)
+    running = asyncio.create_task(partition.run())
+    partition.accept(record(0))
+    await outlet.releasing.wait()
+    leaving = asyncio.create_task(partition.hand_over())
+    await settle()
+    outlet.gate.set()
+    with pytest.raises(PartitionLost):
+        await leaving
+    with pytest.raises(PartitionLost):
+        await running
+    assert (bench.told(), bench.broker.committed) == ([], None)
+
+
+async def test_a_release_that_was_cut_off_is_followed_by_none():
+    """Nobody knows what the broker made of it."""
+    bench = Bench(interval_s=0)
+    outlet = StumblingOutlet(bench.broker)
+    partition = bench.partition(outlet=outlet)
+    await partition.take(bench.earliest)
+    running = asyncio.create_task(partition.run())
+    partition.accept(record(0))
+    await outlet.releasing.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    with pytest.raises(PartitionLost, match="cut off"):
+        await partition.hand_over()
+    assert bench.broker.committed is None
+
+
+async def test_a_hand_over_that_is_cut_off_leaves_nothing_running_and_nothing_open():
+    """The grace period can end while lanes drain."""
+    bench = Bench(drain_s=3600, open_gates=False)
+    outlet = MemoryOutlet(bench.broker)
+    partition = bench.partition(outlet=outlet)
+    await partition.take(bench.earliest)
+    partition.accept(record(0))
+    await settle()
+    before = asyncio.all_tasks()
+    leaving = asyncio.create_task(partition.hand_over())
+    await settle()
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    assert outlet.closed
+    assert {task for task in before if not task.done()} == {asyncio.current_task()}
+
+
+async def test_bodies_count_until_their_results_have_left():
+    """They are kept until then, those of dead letters too: a flood of either must be held back."""
+    bench = Bench()
+    partition = await bench.taken()
+    partition.accept(record(0, value=b"12345"))
+    partition.accept(record(1, value=b"bad"))
+    await settle()
+    assert (bench.desk.finished, partition.load_bytes) == ([0], 8)
+    await partition._release()
+    assert partition.load_bytes == 0
+    await partition.hand_over()
+
+
+async def test_two_crashes_between_checkpoint_and_commit_are_no_moved_offset():
+    """Without transactions each owner may die there: the group's offset stays, the checkpoints go on."""
+    bench = Bench()
+    for offset in range(3):
+        owner = await bench.taken()
+        owner.accept(record(offset))
+        await settle()
+        await owner.hand_over()
+        if offset == 0:
+            committed = bench.broker.committed
+        bench.broker.committed = committed
+    assert await bench.partition().take(bench.earliest) == 3
+    assert bench.told() == ["s:0:0", "s:1:1", "s:2:2"]
+
+
+async def test_a_bad_state_record_leaves_no_reader_open():
+    """The partition fails, and what it was restored from is closed before that is told."""
+    bench = Bench()
+    outlet = BadChangelog(bench.broker)
+    with pytest.raises(UnicodeDecodeError):
+        await bench.partition(outlet=outlet).take(bench.earliest)
+    assert outlet.reader_closed
+
+
+class BadChangelog(MemoryOutlet):
+    """Has a key that nobody writes."""
+
+    reader_closed = False
+
+    async def changelog(self):
+        try:
+            yield b"\xfenonsense", b"x"
+            yield b"more", None
+        finally:
+            self.reader_closed = True
