@@ -55,12 +55,14 @@ async def opened(deployment) -> Counter[str]:
 
 async def test_a_killed_worker_changes_no_outcome(broker):
     """Three workers, one killed with work in its hands: outcomes, risks and incidents are those of a quiet run."""
-    async with deployed(broker, partitions=4, kafka=kafka(broker, "killed")) as deployment:
-        async with processes(deployment, 3) as workers:
-            await publish(deployment, range(12))
-            await workers[0].kill()
-            await publish(deployment, range(12, 25))
-            disturbed = await outcomes(deployment, 25 * STREAMS), await opened(deployment)
+    async with (
+        deployed(broker, partitions=4, kafka=kafka(broker, "killed")) as deployment,
+        processes(deployment, 3) as workers,
+    ):
+        await publish(deployment, range(12))
+        await workers[0].kill()
+        await publish(deployment, range(12, 25))
+        disturbed = await outcomes(deployment, 25 * STREAMS), await opened(deployment)
     async with deployed(broker, partitions=4) as deployment, deployment.worker():
         await publish(deployment, range(25))
         quiet = await outcomes(deployment, 25 * STREAMS), await opened(deployment)
@@ -70,63 +72,71 @@ async def test_a_killed_worker_changes_no_outcome(broker):
 
 async def test_a_worker_that_was_stopped_for_long_changes_nothing_when_it_goes_on(broker):
     """Another one has its partitions by then: what it still had in work is worked once, and it stays a member."""
-    async with deployed(broker, partitions=2, kafka=kafka(broker, "zombie")) as deployment:
-        async with processes(deployment, 2) as (zombie, other):
-            await other.says("partition works")
-            await publish(deployment, range(5))
-            zombie.signal(signal.SIGSTOP)
-            await publish(deployment, range(5, 8))
-            await outcomes(deployment, 8 * STREAMS)
-            zombie.signal(signal.SIGCONT)
-            await publish(deployment, range(8, 12))
-            await outcomes(deployment, 12 * STREAMS)
-            await zombie.says("assigned", times=2)
-            zombie.signal(signal.SIGTERM)
-            assert await zombie.end() == 0
+    async with (
+        deployed(broker, partitions=2, kafka=kafka(broker, "zombie")) as deployment,
+        processes(deployment, 2) as (zombie, other),
+    ):
+        await other.says("partition works")
+        await publish(deployment, range(5))
+        zombie.signal(signal.SIGSTOP)
+        await publish(deployment, range(5, 8))
+        await outcomes(deployment, 8 * STREAMS)
+        zombie.signal(signal.SIGCONT)
+        await publish(deployment, range(8, 12))
+        await outcomes(deployment, 12 * STREAMS)
+        await zombie.says("assigned", times=2)
+        zombie.signal(signal.SIGTERM)
+        assert await zombie.end() == 0
 
 
 async def test_a_broker_s_restart_under_load_loses_and_doubles_nothing(broker):
     """Partitions are taken again by the same process; nobody has to start it anew."""
-    async with deployed(broker, partitions=4, kafka=kafka(broker, "restart", send_deadline_s=5)) as deployment:
-        async with processes(deployment, 1) as [worker]:
-            await publish(deployment, range(8))
-            broker.restart()  # in this thread: the process dies with the thread that started it
-            await publish(deployment, range(8, 12))
-            await outcomes(deployment, 12 * STREAMS)
-            worker.signal(signal.SIGTERM)
-            assert await worker.end() == 0
+    async with (
+        deployed(broker, partitions=4, kafka=kafka(broker, "restart", send_deadline_s=5)) as deployment,
+        processes(deployment, 1) as [worker],
+    ):
+        await publish(deployment, range(8))
+        broker.restart()  # in this thread: the process dies with the thread that started it
+        await publish(deployment, range(8, 12))
+        await outcomes(deployment, 12 * STREAMS)
+        worker.signal(signal.SIGTERM)
+        assert await worker.end() == 0
 
 
 async def test_impatient_signals_end_a_worker_at_once_and_lose_nothing(broker):
     """The second SIGTERM ends it; the other one does what it left."""
-    async with deployed(broker, partitions=2, kafka=kafka(broker, "impatient")) as deployment:
-        async with processes(deployment, 2) as (hurried, _):
-            await publish(deployment, range(6))
+    async with (
+        deployed(broker, partitions=2, kafka=kafka(broker, "impatient")) as deployment,
+        processes(deployment, 2) as (hurried, _),
+    ):
+        await publish(deployment, range(6))
+        hurried.signal(signal.SIGTERM)
+        await hurried.says("draining")
+        for _ in range(4):
             hurried.signal(signal.SIGTERM)
-            await hurried.says("draining")
-            for _ in range(4):
-                hurried.signal(signal.SIGTERM)
-            assert await hurried.end() in (0, 1)
-            await publish(deployment, range(6, 8))
-            await outcomes(deployment, 8 * STREAMS)
+        assert await hurried.end() in (0, 1)
+        await publish(deployment, range(6, 8))
+        await outcomes(deployment, 8 * STREAMS)
 
 
 async def test_a_worker_is_gone_within_its_grace_though_the_broker_is_silent(broker):
     """With work in its hands and a broker that accepts connections and answers nothing."""
     grace = Shutdown(grace_s=10)
     settings = kafka(broker, "silent")
-    async with deployed(broker, partitions=4, kafka=settings, shutdown=grace) as deployment:
-        async with processes(deployment, 1) as [worker]:
-            await worker.says("partition works", times=4)
-            await publish(deployment, range(4))
-            broker.brokers[0].freeze()
-            try:
-                worker.signal(signal.SIGTERM)
-                began = time.monotonic()
-                await worker.end()
-                took_s = time.monotonic() - began
-            finally:
-                broker.brokers[0].thaw()
+    async with (
+        deployed(broker, partitions=4, kafka=settings, shutdown=grace) as deployment,
+        processes(deployment, 1) as [worker],
+    ):
+        await worker.says("partition works", times=4)
+        await publish(deployment, range(4))
+        broker.brokers[0].freeze()
+        try:
+            worker.signal(signal.SIGTERM)
+            began = time.monotonic()
+            await worker.end()
+            took_s = time.monotonic() - began
+        finally:
+            broker.brokers[0].thaw()
         assert took_s < grace.grace_s, "\n".join([f"{took_s}", *worker.log[-12:]])
 
 

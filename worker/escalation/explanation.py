@@ -90,12 +90,12 @@ def _evidence(decision: Decision, placed: Placed | None) -> Iterator[str]:
 
 
 def _earlier(earlier: tuple[Reason, ...]) -> Iterator[str]:
-    times = [reason.frame.media_time_s for reason in earlier if reason.frame is not None]
-    if times:
-        yield (
-            f"Before it, looks from {_time(min(times))} to {_time(max(times))} had raised the risk; "
-            "the weightiest are among the reasons."
-        )
+    times = sorted({reason.frame.media_time_s for reason in earlier if reason.frame is not None})
+    if len(times) == 1:
+        yield f"Before it, a look at {_time(times[0])} had raised the risk; it is among the reasons."
+    elif times:
+        span = f"{_time(times[0])} to {_time(times[-1])}"
+        yield f"Before it, looks from {span} had raised the risk; the weightiest are among the reasons."
 
 
 def _where(evidence: Evidence, placed: Placed | None) -> str:
