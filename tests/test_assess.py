@@ -178,6 +178,14 @@ async def test_a_failure_of_the_classifier_is_a_dead_letter():
     assert (assessment.outcome, assessment.failure.error) == ("dead_lettered", "model_failed")
 
 
+async def test_a_match_counts_though_the_classifier_failed():
+    """What a list knows is never suppressed once its frame was decoded."""
+    error = SegmentError("score", "model_failed", "not finite")
+    assessment = await assess(Stations(a_sample(a_frame()), (a_match(list_kind="review"),), score_error=error))
+    assert assessment.outcome == "dead_lettered"
+    assert [(len(look.matches), look.scores) for look in assessment.looks] == [(1, None)]
+
+
 async def test_a_claim_check_is_fetched_within_the_limit():
     """The object's bytes are what is decoded."""
     stations = Stations(a_sample(a_frame()), objects={"s3://b/k": b"from the store"})

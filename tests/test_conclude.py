@@ -124,6 +124,15 @@ def test_a_failed_segment_is_one_dead_letter_and_one_assessment():
     assert (report.outcome, report.why, report.offset) == ("dead_lettered", "corrupt", 1000)
 
 
+def test_a_block_list_s_match_opens_though_its_segment_is_a_dead_letter():
+    """A classifier that fails hides no known material."""
+    stream = Stream()
+    failure = Failure(stage="score", error="model_failed", reason="not finite")
+    looks = (a_look(0.0, a_match(), probability=None),)
+    stream.take(looked(0, *looks, outcome="dead_lettered", why="model_failed", failure=failure))
+    assert stream.topics() == ["escalations", "dead-letters", "assessments"]
+
+
 def test_frames_of_a_known_video_that_line_up_are_told_as_a_video():
     """The first sighting is a known image; a second one at the right distance is a known video."""
     stream = Stream()

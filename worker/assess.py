@@ -113,7 +113,7 @@ class Assessor:
                 return replace(so_far, outcome="skipped", why="repeat")
             return await self._looked_at(so_far, media)
         except SegmentError as error:
-            return replace(so_far, outcome="dead_lettered", why=error.error, failure=failure(error))
+            return _failed(so_far, error)
 
     async def initialisation(self, event: Initialisation) -> bytes:
         """Return the bytes that an init event brings. Raises SegmentError or Held."""
@@ -143,8 +143,13 @@ class Assessor:
         )
         if not sample.frames:
             return replace(measured, outcome="skipped", why="no_keyframe" if sample.codec else "no_video")
-        looks = await self._score(sample, self._match(sample))
-        return replace(measured, why=_why(so_far, sample), looks=looks)
+        matches = self._match(sample)
+        try:
+            scores = await self._score(sample, matches)
+        except SegmentError as error:
+            # What a list knows counts all the same: a match is never suppressed once its frame was decoded.
+            return _failed(replace(measured, looks=_looks(sample, matches, {})), error)
+        return replace(measured, why=_why(so_far, sample), looks=_looks(sample, matches, scores))
 
     def _ask(self, segment: Segment) -> Ask:
         plan = self._plan
@@ -161,21 +166,18 @@ class Assessor:
         with self._stage("match"):
             return [self._known.match(f.hash.pdq) if f.hash.pdq is not None else () for f in sample.frames]
 
-    async def _score(self, sample: Sample, matches: list[tuple[Match, ...]]) -> tuple[Look, ...]:
+    async def _score(self, sample: Sample, matches: list[tuple[Match, ...]]) -> dict[int, FrameScore]:
+        """Return the scores of the frames that go to the classifier, by their index."""
         to_score = {
             index: frame.picture
             for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
             if frame.picture is not None and not any(match.list_kind == "block" for match in found)
         }
-        scores: dict[int, FrameScore] = {}
-        if self._classifier is not None and to_score:
-            with self._stage("score"):
-                answers = await self._classifier.score(list(to_score.values()))
-            scores = dict(zip(to_score, answers, strict=True))
-        return tuple(
-            Look(offset_s=frame.offset_s, hash=frame.hash, matches=found, scores=scores.get(index))
-            for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
-        )
+        if self._classifier is None or not to_score:
+            return {}
+        with self._stage("score"):
+            answers = await self._classifier.score(list(to_score.values()))
+        return dict(zip(to_score, answers, strict=True))
 
     def _tell_costs(self, sample: Sample) -> None:
         costs = sample.costs
@@ -194,6 +196,17 @@ class Assessor:
 def failure(error: SegmentError) -> Failure:
     """Return an error as the record that a dead letter is made from."""
     return Failure(stage=error.stage, error=error.error, reason=error.reason, attempts=error.attempts)
+
+
+def _failed(so_far: Assessment, error: SegmentError) -> Assessment:
+    return replace(so_far, outcome="dead_lettered", why=error.error, failure=failure(error))
+
+
+def _looks(sample: Sample, matches: list[tuple[Match, ...]], scores: dict[int, FrameScore]) -> tuple[Look, ...]:
+    return tuple(
+        Look(offset_s=frame.offset_s, hash=frame.hash, matches=found, scores=scores.get(index))
+        for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
+    )
 
 
 async def _digest(data: bytes) -> str:
