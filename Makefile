@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
+FUZZ_ARGS ?=
 DEMO_ARGS ?=
 
 # Folders too, so that a deleted file counts as a change.
@@ -12,7 +13,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find worker -name __pycache_
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench bench-quick docs requirements clean
+.PHONY: help demo test fuzz lint bench bench-quick docs requirements clean
 
 help:  ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -22,6 +23,9 @@ demo: .venv/.runs .venv/.wheel  ## watch a dozen make-believe streams (DEMO_ARGS
 
 test: .venv/.develops .venv/.oracle .venv/.wheel  ## the whole suite, on the installed wheel (PYTEST_ARGS="-k word" for a part)
 	FRAMEWATCH_TEST_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+fuzz: .venv/.develops .venv/.wheel  ## broken media through the jail (FUZZ_ARGS="--seconds 600 --seed 7 --count 20000")
+	PYTHONPATH=tests $(BIN)/python -m hostile.fuzz $(FUZZ_ARGS)
 
 lint: .venv/.develops  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -154,6 +154,9 @@ MISTAKES_IN_HEAD = [
     (HEAD + 'algorithm = "md5"\n', 'list.toml:4: algorithm must be one of "pdq"'),
     (HEAD + 'severity = "very"\n', "list.toml:4: severity must be one of"),
     (HEAD + "radius =\n", "list.toml:4: is not TOML"),
+    (HEAD + f"radius = {'9' * 5000}\n", "is not TOML"),
+    (HEAD + "radius = " + "[" * 5000, "is not TOML"),
+    (HEAD + ".".join("a" * 10_000) + " = 1", "list.toml: is larger than 16384 bytes"),
 ]
 
 

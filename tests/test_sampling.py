@@ -254,6 +254,14 @@ def test_mpeg_ts_that_starts_inside_a_packet_is_read():
     assert sampled(before[-100:] + data)[1] == [0.0]
 
 
+def test_m2ts_is_whole_without_a_time_code_behind_its_last_packet():
+    """Packets of 192 bytes: time code and packet, so the file ends with a packet; cut shorter, it is damaged."""
+    data = make_segment(seconds=0.4, mux={"mpegts_m2ts_mode": "1"})
+    video, offsets = sampled(data)
+    assert (offsets, video.damaged) == ([0.0], False)
+    assert sampled(data[:-5])[0].damaged
+
+
 def test_a_late_programme_table_still_shows_the_video():
     """Video that is announced only after a lot of padding is found."""
     padding = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 2000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from worker.toml_lines import line_numbers, line_of
 
 TEXT = """\
@@ -34,3 +36,12 @@ def test_a_missing_key_is_told_at_its_table() -> None:
     lines = line_numbers(TEXT)
     assert line_of(("input", "fit"), lines) == 3
     assert line_of(("version",), lines) is None
+
+
+def test_a_statement_of_very_many_lines_takes_no_time() -> None:
+    """It would be read again with each of its lines; what stands before it has its line all the same."""
+    text = "first = 1\nlong = [\n" + "1,\n" * 50_000 + "]\nlast = 1\n"
+    began = time.process_time()
+    lines = line_numbers(text)
+    assert time.process_time() - began < 5.0
+    assert lines["first",] == 1

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
+import sys
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ from worker.escalation.links import check_links
 from worker.fetch import Fetcher
 from worker.health import Health
 from worker.intake import Intake
+from worker.jail import kernel
 from worker.jail.pool import Jail
 from worker.kafka import admin, clients
 from worker.kafka.member import GroupMember
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
+    from worker.jail.lockdown import Lockdown
     from worker.policy.records import Policy
     from worker.records import HashList
     from worker.settings.tree import Settings
@@ -69,8 +73,8 @@ class Loaded:
         if not settings.scoring.model and not settings.matching.lists:
             raise UsageError("neither scoring.model nor matching.lists is set: there is nothing to look for")
         check_links(settings.links)
-        model = settings.scoring.model
-        self.classifier = scoring.load(Path(model), threads=settings.scoring.threads) if model else None
+        model, limits = settings.scoring.model, settings.scoring
+        self.classifier = scoring.load(Path(model), threads=limits.threads, limits=limits) if model else None
         self.lists: tuple[HashList, ...] = read_lists(settings.matching.lists)
         self.policy = self._policy(settings)
 
@@ -106,7 +110,15 @@ class Loaded:
 
 def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises UsageError or Stopped."""
+    _leave_no_core()
     asyncio.run(_run(settings, Loaded(settings)))
+
+
+def _leave_no_core() -> None:
+    """Our memory holds images and secrets: no crash shall write it down. Limits don't hold for cores that are piped."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        kernel.not_dumpable()
 
 
 async def _run(settings: Settings, loaded: Loaded) -> None:
@@ -138,6 +150,7 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._consuming: Intake | None = None
         self.web: Web | None = None
+        self._lockdown: Lockdown | None = None
 
     async def run(self) -> None:
         """Start, supervise, drain, close. Raises what ended it."""
@@ -197,10 +210,16 @@ class Worker:
         largest = max(settings.fetch.max_bytes, settings.kafka.max_message_bytes) + INIT_ROOM_BYTES
         jail = await Jail.start(settings.jail, max_bytes=largest, on_event=jail_observer(self.telemetry))
         closing.push_async_callback(jail.close)
+        self._lockdown = jail.lockdown
+        self.telemetry.jail_level(jail.lockdown.level)
+        tell = log.info if jail.lockdown.level == "full" else log.warning
+        tell("decoders locked down", level=jail.lockdown.level, missing=jail.lockdown.missing)
         if loaded.classifier is not None:
             closing.callback(loaded.classifier.close)
+        source = Fetcher(settings.fetch)
+        closing.push_async_callback(source.close)
         return Assessor(
-            source=Fetcher(settings.fetch),
+            source=source,
             decoder=jail,
             known=Matcher(loaded.lists),
             classifier=loaded.classifier,
@@ -233,7 +252,7 @@ class Worker:
         """Write what this worker decides with to the assessments topic, so that it can be asked later."""
         if not self._settings.topics.assessments:
             return
-        report = config_report(self._settings, self._rules.context)
+        report = config_report(self._settings, self._rules.context, self._lockdown)
         topic = self._settings.topics.assessments
         async with publisher(self._settings.kafka, topic) as to:
             await to.send(write.config_message(report, topic=topic, source=self._rules.context.source))
@@ -303,8 +322,8 @@ def plan(settings: Settings) -> Plan:
     )
 
 
-def config_report(settings: Settings, context: Context) -> ConfigReport:
-    """Return what a worker decides with."""
+def config_report(settings: Settings, context: Context, lockdown: Lockdown | None) -> ConfigReport:
+    """Return what a worker decides with; ``lockdown`` is its decoders', None while there are none."""
     return ConfigReport(
         worker=settings.kafka.instance_id or socket.gethostname(),
         version=__version__,
@@ -320,5 +339,5 @@ def config_report(settings: Settings, context: Context) -> ConfigReport:
             "jail.deadline_s": settings.jail.deadline_s,
             "jail.max_pixels": settings.jail.max_pixels,
         },
-        jail="process",
+        jail=str(lockdown) if lockdown else "none",
     )

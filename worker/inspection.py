@@ -83,8 +83,8 @@ async def inspector(settings: Settings, *, plan: bool) -> AsyncIterator[Inspecto
         Stopped: No decoder could be started.
     """
     known = Matcher(read_lists(settings.matching.lists))
-    model, threads = settings.scoring.model, settings.scoring.threads
-    classifier = scoring.load(Path(model), threads=threads) if model else None
+    model, limits = settings.scoring.model, settings.scoring
+    classifier = scoring.load(Path(model), threads=limits.threads, limits=limits) if model else None
     patience_s = settings.jail.deadline_s if plan else max(settings.jail.deadline_s, PATIENCE_S)
     jail_settings = dataclasses.replace(settings.jail, processes=1, deadline_s=patience_s)
     try:

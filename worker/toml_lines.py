@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KeyPath = tuple[str, ...]
+MOST_READ = 500_000
+"""So many characters are given to tomllib in all, those of a long statement again and again: half a second."""
 
 
 def line_numbers(text: str) -> dict[KeyPath, int]:
@@ -16,7 +18,8 @@ def line_numbers(text: str) -> dict[KeyPath, int]:
 
     Each statement is read by tomllib itself, so quoting and dotted keys are its business: a line that is not a whole
     statement is joined with those that follow until it is one. Keys of an inline table stand in the line in which
-    their statement begins.
+    their statement begins. What stands behind a statement of very many lines has none: a file that a stranger wrote
+    shall not hold up who reads it.
 
     Args:
         text: TOML that tomllib has accepted.
@@ -25,9 +28,13 @@ def line_numbers(text: str) -> dict[KeyPath, int]:
     table: KeyPath = ()
     pending = ""
     began = 1
+    read = 0
     for number, line in enumerate(text.split("\n"), start=1):  # TOML knows no other ends of lines
         began = began if pending else number
         pending = f"{pending}{line}\n"
+        read += len(pending)
+        if read > MOST_READ:
+            break
         statement = _parsed(pending)
         if statement is None:
             continue

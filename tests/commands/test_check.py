@@ -227,10 +227,11 @@ def test_settings_that_clash_fail_and_risky_ones_are_told():
 
 
 def test_a_decoder_starts_here_and_decodes_a_clip():
-    """The real jail, with one process."""
-    [found] = asyncio.run(decoder.decodes(Settings()))
-    assert found.level == "pass"
+    """The real jail, with one process; and how well it is locked down."""
+    found, locked = asyncio.run(decoder.decodes(Settings()))
+    assert (found.level, locked.what) == ("pass", "lock-down")
     assert "1 keyframe" in found.detail
+    assert "level " in locked.detail
 
 
 def test_a_decoder_that_can_not_decode_is_a_failure():

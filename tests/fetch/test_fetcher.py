@@ -13,27 +13,40 @@ from obstore.store import AzureStore
 from worker.errors import Held, SegmentError, UsageError
 from worker.fetch import Fetcher
 from worker.fetch.roots import allowed_roots
-from worker.fetch.services import AwayError
+from worker.fetch.services import AwayError, RefusedUsError, ThrottledError, root_below
 from worker.fetch.stores import open_stores
 from worker.records import Reference
 from worker.settings.tree import Fetch, Root
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from worker.fetch.roots import AllowedRoot
+
 REFERENCE = Reference(uri="s3://bucket/a.ts")
+OTHER = Reference(uri="s3://bucket/b.ts")
 
 
 class Answers:
-    """A service that answers each try with the next of its answers; None never answers."""
+    """A service that answers each try with the next of its answers; None never answers.
 
-    def __init__(self, *answers: bytes | Exception | None) -> None:
+    It is asked for the last good object with a limit of no bytes: ``others`` is what it says then, ``alive`` what it
+    says when it is asked for no object.
+    """
+
+    def __init__(
+        self, *answers: bytes | Exception | None, others: Exception | None = None, alive: bool = False
+    ) -> None:
         self.left = list(answers)
+        self.others = others
+        self.alive = alive
         self.closed = False
+        self.roots: Sequence[AllowedRoot] = ()
 
     async def read(self, reference: Reference, max_bytes: int) -> bytes:
-        del reference, max_bytes
+        if max_bytes == 0:
+            raise self.others or SegmentError("fetch", "too_large", "there it is")
         answer = self.left.pop(0)
         if answer is None:
             await asyncio.Event().wait()
@@ -42,7 +55,14 @@ class Answers:
         assert answer is not None
         return answer
 
-    def close(self) -> None:
+    def root_of(self, reference: Reference) -> AllowedRoot | None:
+        return root_below(self.roots, reference)
+
+    async def answers(self, root: AllowedRoot) -> bool:
+        assert root in self.roots
+        return self.alive
+
+    async def close(self) -> None:
         self.closed = True
 
 
@@ -61,8 +81,9 @@ def fetcher(service: Answers, **settings: Any) -> tuple[Fetcher, Pauses]:
     pauses = Pauses()
     made = Fetch(roots=("s3://bucket/",), **settings)
 
-    def opener(roots: object, settings: object, mistakes: object) -> Answers:
-        del roots, settings, mistakes
+    def opener(roots: Sequence[AllowedRoot], settings: object, mistakes: object) -> Answers:
+        del settings, mistakes
+        service.roots = roots
         return service
 
     return Fetcher(made, openers={"s3": opener}, sleep=pauses), pauses
@@ -92,20 +113,95 @@ async def test_a_try_that_takes_too_long_is_given_up() -> None:
 
 async def test_what_can_never_succeed_is_not_tried_again() -> None:
     """And the error says on which try it came out."""
-    service = Answers(AwayError("gone"), SegmentError("fetch", "not_found", "no"), b"data")
+    service = Answers(AwayError("gone"), SegmentError("fetch", "bad_size", "no"), b"data")
     fetch, _ = fetcher(service)
     with pytest.raises(SegmentError) as caught:
         await fetch.fetch(REFERENCE, max_bytes=10)
-    assert (caught.value.error, caught.value.attempts, service.left) == ("not_found", 2, [b"data"])
+    assert (caught.value.error, caught.value.attempts, service.left) == ("bad_size", 2, [b"data"])
+
+
+async def test_an_object_that_is_not_there_may_become_visible() -> None:
+    """A message can overtake its object."""
+    missing = SegmentError("fetch", "not_found", "no")
+    fetch, pauses = fetcher(Answers(missing, missing, b"data"))
+    assert await fetch.fetch(REFERENCE, max_bytes=10) == b"data"
+    assert pauses.told_s == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(("within_s", "told_s"), [(0.0, []), (0.5, [0.1, 0.2, 0.2]), (3.0, [0.1, 0.2, 0.4, 0.8, 1.5])])
+async def test_an_object_that_stays_away_is_a_dead_letter_in_time(within_s: float, told_s: list[float]) -> None:
+    """It is looked for one last time when the time is over."""
+    fetch, pauses = fetcher(Answers(*[SegmentError("fetch", "not_found", "no")] * 9), visible_within_s=within_s)
+    with pytest.raises(SegmentError, match="fetch/not_found") as caught:
+        await fetch.fetch(REFERENCE, max_bytes=10)
+    assert pauses.told_s == pytest.approx(told_s)
+    assert caught.value.attempts == len(told_s) + 1
 
 
 async def test_a_store_that_refuses_us_is_not_asked_again() -> None:
     """It would not change its mind in a second."""
-    service = Answers(Held("refused"), b"data")
-    fetch, _ = fetcher(service)
-    with pytest.raises(Held, match="refused"):
+    for error in (Held("refused"), RefusedUsError("refused")):
+        service = Answers(error, b"data", alive=True)
+        fetch, _ = fetcher(service)
+        with pytest.raises(Held, match="refused"):
+            await fetch.fetch(REFERENCE, max_bytes=10)
+        assert service.left == [b"data"]
+
+
+# --- whose fault it is ------------------------------------------------------------------------------------------------
+
+
+async def test_an_object_that_fails_while_its_store_answers_does_not_hold_for_ever() -> None:
+    """After as many rounds as a round has tries it is a dead letter."""
+    fetch, pauses = fetcher(Answers(*[AwayError("it is odd")] * 9, alive=True))
+    with pytest.raises(SegmentError, match=r"fetch/refused: s3://bucket/a.ts: it is odd, again and again") as caught:
         await fetch.fetch(REFERENCE, max_bytes=10)
-    assert service.left == [b"data"]
+    assert caught.value.attempts == 9
+    assert pauses.told_s == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+
+
+async def test_an_object_that_fails_holds_once_its_store_gives_no_other_either() -> None:
+    """What the store gave before is asked for again, and counts for more than a sign of life."""
+    fetch, pauses = fetcher(Answers(b"data", *[AwayError("down")] * 3, others=AwayError("down"), alive=True))
+    await fetch.fetch(OTHER, max_bytes=10)
+    with pytest.raises(Held, match="tried 3 times"):
+        await fetch.fetch(REFERENCE, max_bytes=10)
+    assert pauses.told_s == [0.1, 0.2]
+
+
+async def test_a_store_that_throttles_holds_whatever_else_it_gives() -> None:
+    """It has nothing against the object."""
+    fetch, _ = fetcher(Answers(b"data", *[ThrottledError("slow down")] * 3, alive=True))
+    await fetch.fetch(OTHER, max_bytes=10)
+    with pytest.raises(Held, match="slow down"):
+        await fetch.fetch(REFERENCE, max_bytes=10)
+
+
+async def test_an_object_that_is_refused_alone_is_a_dead_letter() -> None:
+    """The store lets us in: it gives what it gave before."""
+    fetch, _ = fetcher(Answers(b"data", RefusedUsError("403")))
+    await fetch.fetch(OTHER, max_bytes=10)
+    with pytest.raises(SegmentError, match="fetch/refused"):
+        await fetch.fetch(REFERENCE, max_bytes=10)
+
+
+@pytest.mark.parametrize(
+    "others", [RefusedUsError("403"), AwayError("503"), Held("no"), SegmentError("fetch", "not_found", "no")]
+)
+async def test_a_store_that_refuses_all_holds(others: Exception) -> None:
+    """Credentials are the operator's to mend; that the other one is gone says nothing of them."""
+    fetch, _ = fetcher(Answers(b"data", RefusedUsError("our credentials"), others=others, alive=True))
+    await fetch.fetch(OTHER, max_bytes=10)
+    with pytest.raises(Held, match="our credentials"):
+        await fetch.fetch(REFERENCE, max_bytes=10)
+
+
+async def test_the_refused_object_itself_is_no_proof() -> None:
+    """It was given once and is refused now: that may be all objects' fate."""
+    fetch, _ = fetcher(Answers(b"data", RefusedUsError("403")))
+    await fetch.fetch(REFERENCE, max_bytes=10)
+    with pytest.raises(Held):
+        await fetch.fetch(REFERENCE, max_bytes=10)
 
 
 async def test_a_reference_that_says_it_is_too_large_asks_no_store() -> None:
@@ -120,7 +216,7 @@ async def test_a_reference_that_says_it_is_too_large_asks_no_store() -> None:
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("https://host/a.ts?sig=hush", "https:// is not served by this version"),
+        ("https://host/a.ts?sig=hush", "no root of this scheme"),
         ("gs://bucket/a.ts", "no root of this scheme is in fetch.roots"),
         ("ftp://user:hush@host/a.ts", "no root of this scheme"),
         ("javascript:hush()", "it is no URI with a scheme"),
@@ -155,10 +251,10 @@ async def test_an_initialisation_has_a_limit_of_its_own_and_is_kept() -> None:
         await fetch.fetch_init(Reference(uri=REFERENCE.uri, size_bytes=256 * 1024 + 1))
 
 
-def test_closing_closes_the_services() -> None:
+async def test_closing_closes_the_services() -> None:
     """Threads and connections end with the fetcher."""
     service = Answers()
-    fetcher(service)[0].close()
+    await fetcher(service)[0].close()
     assert service.closed
 
 
@@ -220,7 +316,6 @@ def test_roots_of_every_store_open_without_a_connection(tmp_path: Path) -> None:
         )
     )
     assert "aHVzaA" not in repr(made) + repr(vars(made))
-    made.close()
 
 
 # --- a store that misbehaves ------------------------------------------------------------------------------------------
@@ -276,6 +371,25 @@ async def test_each_answer_of_a_store_has_its_consequence(
         with pytest.raises(raised, match=why) as caught:
             await s3_at(server, tmp_path).fetch(REFERENCE, max_bytes=10)
     assert "hush" not in str(caught.value)
+
+
+async def test_one_bad_object_in_a_store_is_a_dead_letter(tmp_path: Path) -> None:
+    """Its 500 and its 403 are its own: the store still gives the other one, or lists what there is."""
+
+    async def handler(request: web.Request) -> web.Response:
+        status = {"500.ts": 500, "403.ts": 403}.get(request.path.rpartition("/")[2], 200)
+        headers = {"Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT", "ETag": '"x"'}
+        body = b"<ListBucketResult/>" if "list-type" in request.query else b"data"
+        return web.Response(status=status, body=body, headers=headers)
+
+    async with await served(handler) as server:
+        fetch = s3_at(server, tmp_path)
+        for name, raised in (("500.ts", SegmentError), ("403.ts", Held), ("a.ts", None), ("403.ts", SegmentError)):
+            if raised is None:
+                await fetch.fetch(REFERENCE, max_bytes=10)
+                continue
+            with pytest.raises(raised, match="refuse"):
+                await fetch.fetch(Reference(uri=f"s3://bucket/{name}"), max_bytes=10)
 
 
 async def test_a_key_service_that_refuses_is_not_the_segments_fault(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.fetch.fetcher import OPENERS
 from worker.fetch.places import Place, UnclearPlaceError, place_of
 from worker.fetch.roots import AllowedRoot, allowed_roots, exceptions
+from worker.settings.load import load
 from worker.settings.tree import Root
 
 SERVED = ("file", "s3", "gs", "az")
@@ -135,7 +139,6 @@ WRONG_ROOTS: list[tuple[Root | str, str]] = [
     ("s3://bucket/live", "s3://bucket/live must end in a slash"),
     ("s3:///live/", "names no bucket"),
     ("ftp://host/a/", "its scheme must be one of az://, file://, gs://, s3://"),
-    ("https://host/a/", "https:// is not served by this version"),
     ("media/", "it is no URI with a scheme"),
     ("s3://user:secret@bucket/live/", "'s3://bucket/live/': the URI has a user"),
     ("file:///", "would allow every file of this machine"),
@@ -183,3 +186,75 @@ def test_every_exception_of_a_root_is_told_for_the_preflight() -> None:
         "s3://b/: http:// is allowed",
         "s3://b/: its own credentials are used",
     )
+
+
+def test_the_roots_of_the_documentation_are_roots(tmp_path: Path) -> None:
+    """Its examples can be taken as they stand."""
+    page = (Path(__file__).parents[2] / "docs" / "claim-checks.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    mistakes: list[str] = []
+    for example in examples:
+        file = tmp_path / "framewatch.toml"
+        file.write_text(example)
+        allowed_roots(load(flags={}, environ={}, config=file).fetch.roots, OPENERS, mistakes)
+    assert (len(examples), mistakes) == (2, [])
+
+
+WRONG_WEB_ROOTS: list[tuple[Root | str, str]] = [
+    ("http://host/a/", "it is http://: that needs plaintext = true"),
+    ("https://host/a", "must end in a slash"),
+    ("https://host/a/?sig=secret", "has a query"),
+    ("https:///a/", "the URI's host is no plain name"),
+    (Root(uri="https://host/", plaintext=True, header_file="h"), "header_file would go over http:// too"),
+    (Root(uri="https://host/", region="r"), "region means nothing for https://"),
+    (Root(uri="https://host/", credentials_file="c"), "credentials_file means nothing for https://"),
+    (Root(uri="https://host/", endpoint="https://other"), "endpoint means nothing for https://"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "mistake"), WRONG_WEB_ROOTS)
+def test_a_mistake_in_a_root_of_the_web_is_told_without_its_secrets(wrong: Root | str, mistake: str) -> None:
+    """As of the other schemes'."""
+    mistakes: list[str] = []
+    allowed_roots([wrong], OPENERS, mistakes)
+    assert mistake in "".join(mistakes)
+    assert "secret" not in "".join(mistakes)
+
+
+@pytest.mark.parametrize(
+    ("uri", "url"),
+    [
+        ("HTTPS://Host.Example/a/b.ts", "https://host.example/a/b.ts"),
+        ("https://host:443/a", "https://host/a"),
+        ("http://host:80/a", "http://host/a"),
+        ("http://host:443/a", "http://host:443/a"),
+        ("https://[2001:DB8:0::1]:8443/a", "https://[2001:db8::1]:8443/a"),
+        ("https://192.0.2.1/a", "https://192.0.2.1/a"),
+        ("https://xn--mdia-bpa.example/a", "https://xn--mdia-bpa.example/a"),
+        ("https://a_b.host/a%20b/../c%2Bd?x=%2F&y", "https://a_b.host/c%2Bd?x=%2F&y"),
+    ],
+)
+def test_a_place_on_the_web_has_one_url(uri: str, url: str) -> None:
+    """Host, port and path in one spelling, the query as it came; taken apart again, it is the same place."""
+    assert place_of(uri).url == url
+    assert place_of(url) == place_of(uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://mar\u212aet/a", "https://[::1]x/a", "https://[::1]:/a", "https://" + "a." * 127 + "a/b"]
+)
+def test_a_host_that_only_some_parsers_take_is_refused(uri: str) -> None:
+    """The Kelvin sign is a k in lower case, for one."""
+    with pytest.raises(UnclearPlaceError, match=r"the URI's (host|port)"):
+        place_of(uri)
+
+
+@given(st.text(max_size=40))
+def test_any_text_after_a_host_is_below_it_or_refused(text: str) -> None:
+    """The web's URL of a place leads to that place, and no further."""
+    try:
+        place = place_of("https://host/live/" + text)
+    except UnclearPlaceError:
+        return
+    assert place.authority == "host"
+    assert place_of(place.url) == place

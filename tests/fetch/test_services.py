@@ -6,16 +6,19 @@ import asyncio
 import hashlib
 import os
 import socket
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import obstore
 import pytest
 from obstore.store import MemoryStore
+from support.web_servers import HOST, Authority, Objects, fetcher, served
 
 from worker.errors import Held, SegmentError
 from worker.fetch import Fetcher
-from worker.fetch.files import Files
+from worker.fetch.files import Files, _Folder, _opened
+from worker.fetch.roots import allowed_roots
 from worker.fetch.services import AwayError
 from worker.fetch.stores import Stores, _body
 from worker.records import Reference
@@ -140,6 +143,13 @@ class Contract:
             assert error.error == "outside_roots"
             assert "hush" not in str(error)
 
+    async def test_a_root_that_is_there_answers(self, place: Place) -> None:
+        """It is asked whose fault it is when an object fails; nothing need be below it."""
+        service = place.fetcher._services[place.root.partition(":")[0]]
+        root = service.root_of(Reference(uri=place.root + "none.ts"))
+        assert root is not None
+        assert await service.answers(root)
+
 
 class PinsContract:
     """What holds besides where objects have etags."""
@@ -171,13 +181,18 @@ class Folder(Place):
         self.folder = folder
         folder.mkdir()
         self.root = f"file://{folder}/"
-        self.fetcher = Fetcher(Fetch(roots=(self.root,)))
+        self.fetcher = Fetcher(Fetch(roots=(self.root,), visible_within_s=0))
 
     async def put(self, name: str, data: bytes) -> str | None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return None
+
+
+def folders(*paths: Path) -> list[AllowedRoot]:
+    """Return folders as roots."""
+    return allowed_roots([f"file://{path}/" for path in paths], ("file",), [])
 
 
 class TestFiles(Contract):
@@ -201,7 +216,7 @@ class TestFiles(Contract):
             assert await place.fetcher.fetch(Reference(uri=place.root + name), max_bytes=MOST) == DATA
         for name in ("outside/secret", "outside/none", "leak"):
             assert (await error_of(place.fetcher, Reference(uri=place.root + name))).error == "outside_roots"
-        assert (await error_of(place.fetcher, Reference(uri=place.root + "loop"))).error == "refused"
+        assert (await error_of(place.fetcher, Reference(uri=place.root + "loop"))).error == "not_found"
 
     async def test_a_link_that_is_swapped_in_after_the_check_is_not_followed(self, place: Folder) -> None:
         """Whoever may write below the root can't win a race for a way out of it."""
@@ -216,7 +231,14 @@ class TestFiles(Contract):
                 return real
 
         with pytest.raises(SegmentError, match="fetch/not_found"):
-            await Raced([str(place.folder)]).read(Reference(uri=place.root + "x/a.ts"), MOST)
+            await Raced(folders(place.folder)).read(Reference(uri=place.root + "x/a.ts"), MOST)
+
+    def test_a_link_in_the_place_of_a_file_that_was_checked_is_not_opened(self, place: Folder) -> None:
+        """Between the look at the file and its opening there is time for a swap."""
+        (place.folder / "secret").write_bytes(b"secret")
+        (place.folder / "a.ts").symlink_to("secret")
+        with closing(_Folder(str(place.folder))) as at, pytest.raises(OSError, match="symbolic link"):
+            _opened("a.ts", at.descriptor).__enter__()
 
     async def test_an_allowed_folder_may_be_a_link_itself(self, place: Folder, tmp_path: Path) -> None:
         """Mounts often are, and both names of it serve."""
@@ -262,12 +284,12 @@ class TestFiles(Contract):
     async def test_the_loop_goes_on_while_a_file_is_read(self, place: Folder) -> None:
         """Reading is a thread's work."""
         await place.put("a.ts", DATA)
-        files = Files([str(place.folder)])
+        files = Files(folders(place.folder))
         reading = asyncio.ensure_future(files.read(Reference(uri=place.root + "a.ts"), MOST))
         await asyncio.sleep(0)
         assert not reading.done()
         assert await reading == DATA
-        files.close()
+        await files.close()
 
 
 # --- stores -----------------------------------------------------------------------------------------------------------
@@ -305,7 +327,7 @@ class TestMemory(Contract, PinsContract):
     def place(self) -> Bucket:
         """An empty bucket."""
         store = MemoryStore()
-        fetcher = Fetcher(Fetch(roots=("s3://bucket/live/root/",)), openers={"s3": holding(store)})
+        fetcher = Fetcher(Fetch(roots=("s3://bucket/live/root/",), visible_within_s=0), openers={"s3": holding(store)})
         return Bucket("bucket", store, fetcher)
 
 
@@ -330,7 +352,7 @@ class TestS3(Contract, PinsContract):
             plaintext=True,
             credentials_file=str(credentials),
         )
-        return Fetcher(Fetch(roots=(root,)))
+        return Fetcher(Fetch(roots=(root,), visible_within_s=0))
 
     async def test_a_store_that_refuses_us_holds_and_tells_no_secret(self, s3_server: Server, tmp_path: Path) -> None:
         """Credentials are the operator's to mend: no segment is lost for them."""
@@ -339,6 +361,56 @@ class TestS3(Contract, PinsContract):
             await fetcher.fetch(Reference(uri="s3://contract/live/root/a.ts"), max_bytes=MOST)
         assert "hush" not in str(caught.value) + repr(fetcher)
         assert caught.value.__suppress_context__
+
+
+class Site(Place):
+    """An allowed prefix of a server with TLS."""
+
+    def __init__(self, port: int, objects: Objects, fetcher: Fetcher) -> None:
+        self.root = f"https://{HOST}:{port}/live/root/"
+        self.fetcher = fetcher
+        self._objects = objects
+
+    async def put(self, name: str, data: bytes) -> str | None:
+        path = "/live/" + name.removeprefix("../") if name.startswith("../") else "/live/root/" + name
+        self._objects.held[path] = data
+        return self._objects.etag(data)
+
+
+class TestWeb(Contract, PinsContract):
+    """``https://``."""
+
+    @pytest.fixture
+    async def place(self) -> AsyncIterator[Site]:
+        """An honest server."""
+        objects, authority = Objects(), Authority()
+        async with served(objects, authority.server(HOST)) as port:
+            root = Root(uri=f"https://{HOST}:{port}/live/root/", private=True)
+            site = Site(port, objects, fetcher(root, tls=authority.client()))
+            yield site
+            await site.fetcher.close()
+
+    async def test_a_name_that_is_decoded_twice_does_not_get_out(self, place: Place) -> None:
+        """Nobody knows how often a server decodes, so it is not asked."""
+        error = await error_of(place.fetcher, Reference(uri=place.root + "%252e%252e/beside.ts"))
+        assert error.error == "outside_roots"
+
+    async def test_a_version_that_the_store_does_not_confirm_is_not_found(self, place: Place) -> None:
+        """The web has none: a promise that can't be checked is refused."""
+        await place.put("a.ts", DATA)
+        assert (await error_of(place.fetcher, Reference(uri=place.root + "a.ts", version="7"))).error == "refused"
+
+    async def test_no_error_repeats_what_may_be_secret(self, place: Place) -> None:
+        """A query is taken along, and told to nobody."""
+        rest = place.root.removeprefix("https://")
+        for uri, known_as in (
+            (place.root + "a?sig=hush", "not_found"),
+            (place.root + "a#hush", "outside_roots"),
+            (f"https://user:hush@{rest}a", "outside_roots"),
+        ):
+            error = await error_of(place.fetcher, Reference(uri=uri))
+            assert error.error == known_as
+            assert "hush" not in str(error)
 
 
 async def test_the_longest_root_serves() -> None:

@@ -143,7 +143,6 @@ async def test_a_second_attempt_is_in_a_child_that_never_served(tmp_path: Path) 
     first = tmp_path / "first"
     async with a_jail(processes=2, deadline_s=0.3) as jail:
         served = await asyncio.gather(told(jail, "pid"), told(jail, "pid"))
-        assert len({*served}) == 2
         first.touch()
         assert await told(jail, f"once {first}") not in served
 

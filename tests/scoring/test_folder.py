@@ -34,7 +34,7 @@ def test_a_right_folder_is_loaded(tmp_path: Path) -> None:
     assert (model.ref.name, model.ref.version) == ("means", "1")
     assert model.ref.sha256 == hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     assert model.graph.provider == "CPUExecutionProvider"
-    assert model.largest_difference < 1e-6
+    assert model.rehearsal.largest_difference < 1e-6
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from support.models import SIDE, means, write_folder
 
 from worker.errors import UsageError
 from worker.records import View
+from worker.scoring import examples as examples_file
 from worker.scoring.check import check
 from worker.scoring.folder import read
 from worker.scoring.pack import fitted, pack
@@ -58,9 +59,11 @@ def test_a_packed_folder_loads_and_says_what_was_told(tmp_path: Path, model: Pat
     pack(model, tmp_path / "out", pictures=pictures, **USUAL)
     packed = read(tmp_path / "out")
     assert (packed.ref.name, packed.ref.version, packed.manifest.licence) == ("means", "2", "MIT")
-    assert len(packed.examples.inputs) == 2
+    kept, _ = examples_file.read((tmp_path / "out" / "examples.npz").read_bytes())
+    assert kept is not None
+    assert len(kept.inputs) == 2
     expected = harmless(60, 80, 1).mean(axis=(0, 1)) / 255
-    assert packed.examples.outputs[1] == pytest.approx(expected, abs=0.005)
+    assert kept.outputs[1] == pytest.approx(expected, abs=0.005)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "b.png", "out", "somebodys.onnx"]
 
 

@@ -129,7 +129,7 @@ async def test_a_failure_is_told_after_every_picture_is_through(tmp_path: Path) 
     with closing(load(write_folder(tmp_path), threads=1)) as classifier:
         with pytest.raises(SegmentError):
             await classifier.score([wrong, *[plain(0, 0, 0)] * 1000])
-        assert classifier._threads._work_queue.qsize() == 0
+        assert classifier._threads._queue.empty()
 
 
 async def test_a_closed_classifier_takes_nothing_more(tmp_path: Path) -> None:

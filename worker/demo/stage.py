@@ -14,7 +14,7 @@ from worker.demo import encode
 from worker.demo.processes import embedded_broker
 from worker.errors import Stopped
 from worker.kafka import admin
-from worker.settings.tree import Escalation, Fetch, Kafka, Log, Matching, Scoring, Settings, Topics, Web
+from worker.settings.tree import Escalation, Fetch, Jail, Kafka, Log, Matching, Scoring, Settings, Topics, Web
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -72,6 +72,7 @@ def worker_settings(base: Settings, folder: Path) -> Settings:
         scoring=Scoring(model=str(model_folder())),
         escalation=Escalation(source="framewatch-demo"),
         web=Web(port=_free_port()),
+        jail=Jail(require="none"),  # a show runs wherever it can; its bytes are our own
         log=Log(format="json"),
     )
 

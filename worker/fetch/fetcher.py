@@ -9,13 +9,15 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from worker.errors import Held, SegmentError, UsageError
+from worker.errors import UsageError
 from worker.fetch.files import open_files
 from worker.fetch.inits import Inits
+from worker.fetch.patience import Patience
 from worker.fetch.places import scheme_of
-from worker.fetch.roots import UNSERVED, allowed_roots
-from worker.fetch.services import AwayError, failed, shown
+from worker.fetch.roots import allowed_roots
+from worker.fetch.services import failed
 from worker.fetch.stores import open_stores
+from worker.fetch.web import open_web
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -27,11 +29,16 @@ if TYPE_CHECKING:
 INIT_MAX_BYTES = 256 * 1024
 OFF_LOOP_BYTES = 1024 * 1024
 """A digest of more than this is taken in a thread."""
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
 
 OPENERS: Mapping[str, Opener] = MappingProxyType(
-    {"file": open_files, "s3": open_stores, "gs": open_stores, "az": open_stores}
+    {
+        "file": open_files,
+        "s3": open_stores,
+        "gs": open_stores,
+        "az": open_stores,
+        "https": open_web,
+        "http": open_web,
+    }
 )
 """Each scheme and what makes its service. A new scheme is a new row."""
 
@@ -56,14 +63,12 @@ class Fetcher:
         roots = allowed_roots(settings.roots, openers.keys(), mistakes)
         self._services: dict[str, Service] = {}
         for scheme, opener in openers.items():
-            its_roots = [root for root in roots if root.place.scheme == scheme]
+            its_roots = [root for root in roots if scheme in root.schemes]
             if its_roots:
                 self._services[scheme] = opener(its_roots, settings, mistakes)
         if mistakes:
-            self.close_services()
             raise UsageError("\n".join(mistakes))
-        self._settings = settings
-        self._sleep = sleep
+        self._patience = Patience(settings, sleep)
         self._inits = Inits(self._fetch_init, monotonic)
 
     async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
@@ -74,11 +79,12 @@ class Fetcher:
         Raises:
             SegmentError: It can never succeed: ``outside_roots``, ``not_found``, ``refused``, ``bad_digest``,
                 ``bad_size``, ``too_large``. The reason names the URI without user, password, query and fragment.
-            Held: The store is away after all tries, or refuses our credentials: nothing is wrong with the segment.
+            Held: The store is away after all tries, or refuses us whatever we ask for: nothing is wrong with the
+                segment.
         """
         service = self._service(reference)
         _check_asked(reference, max_bytes)
-        data = await self._tried(service, reference, max_bytes)
+        data = await self._patience.read(service, reference, max_bytes)
         if reference.sha256 is not None and not hmac.compare_digest(await _digest(data), reference.sha256.lower()):
             raise failed("bad_digest", reference, "its bytes have another SHA-256 than the reference says")
         return data
@@ -94,15 +100,11 @@ class Fetcher:
         """
         return await self._inits.get(reference)
 
-    def close(self) -> None:
-        """Stop what is being fetched for memory, and let the services go."""
+    async def close(self) -> None:
+        """Stop what is being fetched for memory, and let the services' threads and connections go."""
         self._inits.close()
-        self.close_services()
-
-    def close_services(self) -> None:
-        """Let the services' threads and connections go."""
         for service in self._services.values():
-            service.close()
+            await service.close()
 
     async def _fetch_init(self, reference: Reference) -> bytes:
         return await self.fetch(reference, max_bytes=INIT_MAX_BYTES)
@@ -112,25 +114,8 @@ class Fetcher:
         if scheme is None:
             raise failed("outside_roots", reference, "it is no URI with a scheme")
         if scheme not in self._services:
-            raise failed("outside_roots", reference, UNSERVED.get(scheme, "no root of this scheme is in fetch.roots"))
+            raise failed("outside_roots", reference, "no root of this scheme is in fetch.roots")
         return self._services[scheme]
-
-    async def _tried(self, service: Service, reference: Reference, max_bytes: int) -> bytes:
-        why = ""
-        for attempt in range(1, self._settings.attempts + 1):
-            if attempt > 1:
-                await self._sleep(min(FIRST_PAUSE_S * 2 ** (attempt - 2), LONGEST_PAUSE_S))
-            try:
-                async with asyncio.timeout(self._settings.timeout_s):
-                    return await service.read(reference, max_bytes)
-            except SegmentError as error:
-                error.attempts = attempt
-                raise
-            except TimeoutError:
-                why = f"it took longer than {self._settings.timeout_s:g} s"
-            except AwayError as error:
-                why = str(error)
-        raise Held(f"{shown(reference)}: {why} (tried {self._settings.attempts} times)")
 
 
 def _check_asked(reference: Reference, max_bytes: int) -> None:

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from worker.errors import Held
 from worker.fetch.places import UnclearPlaceError, place_of
-from worker.fetch.services import AwayError, claimed, failed
+from worker.fetch.services import AwayError, RefusedUsError, claimed, failed, longest_first, root_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,16 +31,25 @@ _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOO
 class Files:
     """Reads files below the allowed folders, wherever symbolic links lead within them."""
 
-    def __init__(self, folders: Sequence[str]) -> None:
-        """Take the allowed folders' absolute paths."""
-        self._folders = tuple(folders)
+    def __init__(self, roots: Sequence[AllowedRoot]) -> None:
+        """Take the allowed folders."""
+        self._roots = longest_first(roots)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch-file")
 
     async def read(self, reference: Reference, max_bytes: int) -> bytes:
-        """Read one file in a thread. See ``Service``; no permission is Held, as with a store that refuses us."""
+        """Read one file in a thread. See ``Service``; no permission is as a store that refuses us."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, reference, max_bytes)
 
-    def close(self) -> None:
+    def root_of(self, reference: Reference) -> AllowedRoot | None:
+        """Return the root that a reference's text lies below, else any: only links know. See ``Service``."""
+        return root_below(self._roots, reference) or self._roots[0]
+
+    async def answers(self, root: AllowedRoot) -> bool:
+        """Tell whether the folder is there. See ``Service``."""
+        folder = "/" + root.place.path
+        return await asyncio.get_running_loop().run_in_executor(self._threads, os.path.isdir, folder)
+
+    async def close(self) -> None:
         """Let the threads go; one that hangs in a read is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -55,7 +63,7 @@ class Files:
                     at.enter(part)
                 return _content(reference, at, parts[-1], max_bytes)
         except PermissionError:
-            raise Held(f"file://{folder}/: no permission to read a file below it") from None
+            raise RefusedUsError(f"file://{folder}/: no permission to read a file below it") from None
         except OSError as error:
             if error.errno in _NOT_THERE:
                 raise failed("not_found", reference, "there is no such file") from None
@@ -70,7 +78,7 @@ class Files:
         if place.authority not in ("", "localhost"):
             raise failed("outside_roots", reference, "it names a host; files are of this machine")
         real = os.path.realpath("/" + place.path)
-        for folder in map(os.path.realpath, self._folders):
+        for folder in (os.path.realpath("/" + root.place.path) for root in self._roots):
             if real.startswith(folder + "/"):
                 return folder, real[len(folder) + 1 :].split("/")
         raise failed("outside_roots", reference, "it is below none of the folders in fetch.roots")
@@ -116,6 +124,9 @@ def _opened(name: str, folder: int) -> Iterator[int]:
 
 
 def _check_regular(reference: Reference, about: os.stat_result) -> None:
+    """A link can only be one in a circle, or one that came while its name was followed: then it is looked for again."""
+    if stat.S_ISLNK(about.st_mode):
+        raise failed("not_found", reference, "there is a link in the place of a file")
     if not stat.S_ISREG(about.st_mode):
         raise failed("refused", reference, "it is not a regular file")
 
@@ -123,4 +134,4 @@ def _check_regular(reference: Reference, about: os.stat_result) -> None:
 def open_files(roots: Sequence[AllowedRoot], settings: Fetch, mistakes: list[str]) -> Files:
     """Make the service of ``file://``. A folder need not be there yet: a mount may come later."""
     del settings, mistakes  # nothing about a folder can be set or be wrong
-    return Files(["/" + root.place.path for root in roots])
+    return Files(roots)

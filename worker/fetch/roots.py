@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from worker.fetch.places import Place, UnclearPlaceError, place_of
+from worker.fetch.addresses import is_allowed, parsed
+from worker.fetch.places import WEB, Place, UnclearPlaceError, place_of
 from worker.settings.tree import Root
 from worker.uris import public_uri
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-UNSERVED = {"https": "https:// is not served by this version"}
-"""Schemes of the contract that have no service yet."""
 FIELDS_OF = {
     "file": frozenset[str](),
     "s3": frozenset({"endpoint", "region", "private", "plaintext", "credentials_file"}),
     "gs": frozenset({"endpoint", "private", "plaintext", "credentials_file"}),
     "az": frozenset({"endpoint", "private", "plaintext", "credentials_file"}),
+    "https": frozenset({"private", "plaintext", "header_file"}),
+    "http": frozenset({"private", "plaintext", "header_file"}),
 }
 """What of a root's table means something for each scheme."""
 
@@ -39,10 +39,16 @@ class AllowedRoot(Struct, frozen=True, kw_only=True):
         """As people may see it."""
         return public_uri(self.options.uri)
 
+    @property
+    def schemes(self) -> frozenset[str]:
+        """Of the references that it may hold. ``plaintext`` opens ``http://`` for the host of an ``https://`` root."""
+        also = {"http"} if self.place.scheme == "https" and self.options.plaintext else set()
+        return frozenset({self.place.scheme, *also})
+
     def holds(self, place: Place) -> bool:
         """Tell whether a place lies below this root; the root itself does not."""
         mine = self.place
-        if (mine.scheme, mine.authority) != (place.scheme, place.authority):
+        if place.scheme not in self.schemes or mine.authority != place.authority:
             return False
         return bool(place.path) and (not mine.path or place.path.startswith(mine.path + "/"))
 
@@ -84,12 +90,14 @@ def _mistakes(root: Root, served: Collection[str]) -> Iterator[str]:
         return
     if place.scheme not in served:
         known = ", ".join(f"{scheme}://" for scheme in sorted(served))
-        yield UNSERVED.get(place.scheme, f"its scheme must be one of {known}")
+        yield f"its scheme must be one of {known}"
         return
     if not root.uri.endswith("/"):
         yield f"{public_uri(root.uri)} must end in a slash"
     if place.scheme == "file":
         yield from _file_mistakes(root, place)
+    elif place.scheme in WEB:
+        yield from _web_mistakes(root, place)
     elif not place.authority:
         yield f"{public_uri(root.uri)} names no bucket"
     yield from _field_mistakes(root, place.scheme)
@@ -102,6 +110,27 @@ def _file_mistakes(root: Root, place: Place) -> Iterator[str]:
         yield f"{public_uri(root.uri)} names a host; a folder of this machine has three slashes: file:///folder/"
     if not place.path:
         yield f"{public_uri(root.uri)} would allow every file of this machine"
+
+
+def _web_mistakes(root: Root, place: Place) -> Iterator[str]:
+    """Names are looked up, and their addresses checked, when they are needed; only an address can be told now."""
+    if place.query:
+        yield f"{public_uri(root.uri)} has a query"
+    if place.scheme == "http" and not root.plaintext:
+        yield "it is http://: that needs plaintext = true"
+    if place.scheme == "https" and root.plaintext and root.header_file is not None:
+        yield "header_file would go over http:// too: leave plaintext away, or if that is meant, write http://"
+    if parsed(place.host) is None:
+        if _is_local(place.host) and not root.private:
+            yield "its host is this machine: that needs private = true"
+    elif not is_allowed(place.host, private=root.private):
+        yield f"its host is {_kind(place.host)}"
+
+
+def _kind(address: str) -> str:
+    if is_allowed(address, private=True):
+        return "a private address: that needs private = true"
+    return "an address that nothing may be fetched from"
 
 
 def _field_mistakes(root: Root, scheme: str) -> Iterator[str]:
@@ -137,7 +166,9 @@ def _endpoint_mistakes(root: Root, endpoint: str) -> Iterator[str]:
 
 
 def _is_private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return _is_local(host) if parsed(host) is None else not is_allowed(host, private=False)
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a name means this machine, whatever a name server says (RFC 6761)."""
+    return host == "localhost" or host.endswith(".localhost")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from worker.errors import SegmentError
+from worker.fetch.places import UnclearPlaceError, place_of
 from worker.uris import public_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from worker.fetch.roots import AllowedRoot
     from worker.records import Reference
@@ -21,6 +22,14 @@ class AwayError(Exception):
     """This try failed for a reason that may pass. Its text is for people and holds no URL and no credential."""
 
 
+class ThrottledError(AwayError):
+    """The store has no time for us, whatever we ask for."""
+
+
+class RefusedUsError(Exception):
+    """The store doesn't let us in, or not to this object: it may not say which. Its text is as of AwayError."""
+
+
 class Service(Protocol):
     """Serves the references of one scheme. One ``read`` is one try; the fetcher has the clock and the patience."""
 
@@ -29,11 +38,18 @@ class Service(Protocol):
 
         Raises:
             SegmentError: It can never succeed: outside the roots, not there, too large, of another size or etag.
-            Held: The store doesn't let us in.
+            Held: Something of the root's own is wrong: its credentials can't be read, its host is at a wrong address.
+            RefusedUsError: The store doesn't let us in, or not to this object.
             AwayError: It may succeed later.
         """
 
-    def close(self) -> None:
+    def root_of(self, reference: Reference) -> AllowedRoot | None:
+        """Return the root that answers for a reference, as far as its text tells; asks nobody."""
+
+    async def answers(self, root: AllowedRoot) -> bool:
+        """Tell whether the root's store is there at all, whatever it says. Raises nothing but for a defect of ours."""
+
+    async def close(self) -> None:
         """Let go of threads and connections."""
 
 
@@ -42,6 +58,25 @@ class Opener(Protocol):
 
     def __call__(self, roots: Sequence[AllowedRoot], settings: Fetch, mistakes: list[str]) -> Service:
         """Return the service, after adding a line to ``mistakes`` for everything wrong with a root's options."""
+
+
+def longest_first(roots: Iterable[AllowedRoot]) -> list[AllowedRoot]:
+    """Return roots in the order in which they answer for a place: of several, the longest."""
+    return sorted(roots, key=lambda root: len(root.place.path), reverse=True)
+
+
+def root_below(roots: Sequence[AllowedRoot], reference: Reference) -> AllowedRoot | None:
+    """Return the first root that a reference's text lies below."""
+    try:
+        place = place_of(reference.uri)
+    except UnclearPlaceError:
+        return None
+    return next((root for root in roots if root.holds(place)), None)
+
+
+def quoted(etag: str) -> str:
+    """Return an etag as HTTP has it; publishers give it with its quotes or without."""
+    return etag if etag.startswith(('"', 'W/"')) else f'"{etag}"'
 
 
 def shown(reference: Reference) -> str:

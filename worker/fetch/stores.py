@@ -11,10 +11,9 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from worker.errors import Held, SegmentError
 from worker.fetch.credentials import read_credentials
 from worker.fetch.places import Place, UnclearPlaceError, place_of
-from worker.fetch.services import AwayError, claimed, failed
+from worker.fetch.services import AwayError, RefusedUsError, ThrottledError, claimed, failed, quoted, root_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
+    from worker.errors import SegmentError
     from worker.fetch.roots import AllowedRoot
     from worker.records import Reference
     from worker.settings.tree import Fetch
@@ -30,7 +30,8 @@ CHUNK_BYTES = 1024 * 1024
 _REQUEST = re.compile(r"Error performing [A-Z]+ (\S+) in .*status code: (\d{3})")
 """How object_store tells of an answer. The URL in it is percent-encoded: no object's name can look like more."""
 _RANGE_BEYOND_THE_END = 416
-_MAY_PASS = frozenset({408, 425, 429})
+_MAY_PASS = frozenset({408, 425})
+_THROTTLED = 429
 _CLIENT_ERRORS = range(400, 500)
 
 
@@ -44,20 +45,35 @@ class Stores:
     async def read(self, reference: Reference, max_bytes: int) -> bytes:
         """Read one object. See ``Service``.
 
-        401 and 403 are Held: credentials are the operator's to mend, and no segment should be lost for them. S3 answers
-        403 for a missing object too where it may not be listed: grant ``s3:ListBucket`` on the prefix.
+        S3 answers 403 for a missing object too where it may not be listed: grant ``s3:ListBucket`` on the prefix.
         """
         place = _place(reference)
         root, store = self._below(reference, place)
         try:
             return await _object(store, place.path, reference, max_bytes)
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-            raise Held(f"{root.uri}: the store refuses us (401 or 403): see the root's credentials") from None
+            raise RefusedUsError(f"{root.uri}: the store refuses us (401 or 403): see the root's credentials") from None
         except (OSError, ValueError, exceptions.BaseError) as error:
             # Not chained: obstore's texts hold the request's URL, which can carry a signature.
             raise _answer(reference, place, error) from None
 
-    def close(self) -> None:
+    def root_of(self, reference: Reference) -> AllowedRoot | None:
+        """Return the longest root that holds a reference. See ``Service``."""
+        return root_below([root for root, _ in self._stores], reference)
+
+    async def answers(self, root: AllowedRoot) -> bool:
+        """List the first objects below the root; a refusal is an answer too. See ``Service``."""
+        store = next(store for mine, store in self._stores if mine is root)
+        try:
+            async for _ in obstore.list(store, prefix=root.place.path or None, chunk_size=1):
+                return True
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, FileNotFoundError):
+            return True
+        except (OSError, ValueError, exceptions.BaseError):
+            return False
+        return True
+
+    async def close(self) -> None:
         """Nothing to let go of: obstore's connections end with the stores."""
 
     def _below(self, reference: Reference, place: Place) -> tuple[AllowedRoot, ObjectStore]:
@@ -93,20 +109,15 @@ def _options(reference: Reference) -> GetOptions:
         first, last = reference.byterange
         options["range"] = (first, last + 1)
     if reference.etag is not None:
-        options["if_match"] = _quoted(reference.etag)
+        options["if_match"] = quoted(reference.etag)
     if reference.version is not None:
         options["version"] = reference.version
     return options
 
 
-def _quoted(etag: str) -> str:
-    """Publishers give an etag with its quotes or without."""
-    return etag if etag.startswith(('"', 'W/"')) else f'"{etag}"'
-
-
 def _check_pins(reference: Reference, meta: ObjectMeta) -> None:
     """Some stores answer as if nothing had been pinned."""
-    if reference.etag is not None and _quoted(meta["e_tag"] or "") != _quoted(reference.etag):
+    if reference.etag is not None and quoted(meta["e_tag"] or "") != quoted(reference.etag):
         raise failed("bad_digest", reference, "the object is another than the one pinned by its etag")
     if reference.version is not None and meta["version"] != reference.version:
         raise failed("not_found", reference, "the store does not have the pinned version")
@@ -143,6 +154,8 @@ def _answer(reference: Reference, place: Place, error: Exception) -> SegmentErro
 def _by_status(reference: Reference, status: int) -> SegmentError | AwayError:
     if status == _RANGE_BEYOND_THE_END:
         return failed("bad_size", reference, "the byte range begins behind the object's end")
+    if status == _THROTTLED:
+        return ThrottledError(f"the store answers {status}")
     if status in _CLIENT_ERRORS and status not in _MAY_PASS:
         return failed("refused", reference, f"the store answers {status}")
     return AwayError(f"the store answers {status}")

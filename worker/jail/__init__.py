@@ -6,4 +6,8 @@ more. The way of a segment through this folder:
     pool.py ── slot.py ══ shared memory ══ slot.py ── child.py ── worker.examine
        │          └─ reply.py (the answer is copied out, then checked)      ▲ fork
     nursery.py ──────────── messages.py ──────────────────────────── zygote.py
+
+Before its first segment a child gives up what it does not need: ``confine.py`` has the locks in their order,
+``kernel.py`` and ``allowed.py`` what they are made of. ``probe.py`` tries the ways out of ``escapes.py`` in locked
+children at each start, and ``lockdown.py`` makes a level of what it finds.
 """

@@ -70,6 +70,9 @@ def _signalled(number: int) -> Death:
     if number == signal.SIGKILL:
         event = JailEvent(process="decoder", change="died", cause="out_of_memory", signal="SIGKILL")
         return Death(event, "out_of_memory", "the decoder was killed from outside, as the kernel does without memory")
+    if number == signal.SIGSYS:  # the filter's answer (allowed.py): an attack, or a library that has changed
+        event = JailEvent(process="decoder", change="died", cause="forbidden_call", signal="SIGSYS")
+        return Death(event, "crashed", "the decoder was ended at a system call that no decoder makes")
     name = signal.Signals(number).name if number in {*signal.Signals} else "SIGRT"
     event = JailEvent(process="decoder", change="died", cause="signal", signal=name)
     return Death(event, "crashed", f"the decoder died of {name}")

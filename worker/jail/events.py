@@ -12,6 +12,7 @@ Cause = Literal[
     "hostile_reply",
     "slow_start",
     "signal",
+    "forbidden_call",
     "exit",
     "out_of_memory",
     "zygote_lost",
@@ -23,7 +24,8 @@ Cause = Literal[
 """Why a process ended.
 
 timeout: its deadline passed. cancelled: nobody waited for its answer any more. hostile_reply: its answer was not one
-that an honest child gives. slow_start: it was not ready in time. signal, exit: it ended by itself. out_of_memory: the
+that an honest child gives. slow_start: it was not ready in time. signal, exit: it ended by itself. forbidden_call: it
+made a system call that no decoder makes, and the kernel ended it. out_of_memory: the
 kernel took it, or it met its memory limit. zygote_lost: the process that forks them went away. decode_error: it met
 bytes that it could not decode, and might have been taken over by them. failed: it met an error of its own.
 worn: it had served its segments. start: the zygote could not be started.

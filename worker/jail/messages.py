@@ -25,6 +25,9 @@ READY_SERIAL = 0
 FAILURE_MAX_BYTES = 500
 """Longest text with which a zygote says why it cannot start."""
 
+LOCKDOWN_MAX_BYTES = 4096
+"""Longest JSON with which a zygote says how well its children are locked down."""
+
 
 class Order(IntEnum):
     """What the parent asks of the zygote."""
@@ -34,7 +37,7 @@ class Order(IntEnum):
 
 
 class Notice(IntEnum):
-    """What the zygote tells the parent."""
+    """What the zygote tells the parent. READY has a Lockdown as JSON after it, FAILED a line."""
 
     READY = 1
     FAILED = 2
@@ -51,6 +54,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Folders that go before the parent's own import path."""
     warm_up: bool = True
     """Whether the zygote decodes a tiny segment before it forks, so that children inherit what imports lazily."""
+    whole: tuple[str, ...] = ("av",)
+    """Packages of which the warm-up imports every module: they import some only when media ask for them, and then a
+    locked child can't."""
+    lock_down: bool = True
+    """Whether children lock themselves down. No setting leads here: only tests turn it off, to show that it matters."""
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,3 +68,5 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     slot_bytes: int
     memory_bytes: int
     """Address space that a child may take beyond what it is born with and its slot."""
+    cpu_s: int
+    """Seconds of CPU that a child may take in its whole life."""

@@ -14,7 +14,17 @@ import msgspec
 
 from worker.errors import SegmentError
 from worker.jail import deaths, reply
-from worker.jail.messages import FAILURE_MAX_BYTES, NOTICE, ORDER, READY_SERIAL, SERIAL, Notice, Order
+from worker.jail.lockdown import Lockdown
+from worker.jail.messages import (
+    FAILURE_MAX_BYTES,
+    LOCKDOWN_MAX_BYTES,
+    NOTICE,
+    ORDER,
+    READY_SERIAL,
+    SERIAL,
+    Notice,
+    Order,
+)
 from worker.jail.slot import Slot
 
 if TYPE_CHECKING:
@@ -135,8 +145,12 @@ class Child:
 class Zygote:
     """One zygote process. Made by ``start``; over when ``ended`` is done."""
 
-    def __init__(self, process: asyncio.subprocess.Process, link: socket.socket, birth: Birth) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, link: socket.socket, birth: Birth, lockdown: Lockdown
+    ) -> None:
         """Take over a process that has said that it is ready."""
+        self.lockdown = lockdown
+        """How well its children are locked down."""
         self._process = process
         self._link = link
         self._birth = birth
@@ -154,12 +168,14 @@ class Zygote:
         try:
             with theirs:
                 process = await _spawn(theirs.fileno(), birth)
-        except OSError as error:
+        except BaseException as error:
             ours.close()
-            raise Gone(f"the decoders' parent process could not be started: {error.strerror}") from error
+            if isinstance(error, OSError):
+                raise Gone(f"the decoders' parent process could not be started: {error.strerror}") from error
+            raise
         try:
             async with asyncio.timeout(timeout_s):
-                await _expect_ready(ours)
+                lockdown = await _expect_ready(ours)
         except BaseException as error:
             ours.close()
             await _finish(process)
@@ -168,7 +184,7 @@ class Zygote:
             if isinstance(error, EOFError):
                 raise Gone(f"the decoders' parent process ended with status {process.returncode}") from error
             raise
-        return cls(process, ours, birth)
+        return cls(process, ours, birth, lockdown)
 
     def fork(self) -> Child:
         """Order a child; it is there when its ``ready`` returns. Raises Gone."""
@@ -201,7 +217,8 @@ class Zygote:
 
     async def close(self) -> None:
         """End it and all its children; returns when it is reaped."""
-        self._link.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it went by itself
+            self._link.shutdown(socket.SHUT_RDWR)
         _, late = await asyncio.wait({self.ended}, timeout=KILL_GRACE_S)
         if late:
             self._kill_all()
@@ -258,11 +275,12 @@ def _command(link_fd: int, birth: Birth) -> list[str]:
     return [*isolated, str(link_fd), msgspec.json.encode(birth).decode(), *map(os.path.realpath, folders)]
 
 
-async def _expect_ready(link: socket.socket) -> None:
+async def _expect_ready(link: socket.socket) -> Lockdown:
     notice, _, length = NOTICE.unpack(await _exactly(link, NOTICE.size))
-    if notice != Notice.READY:
-        text = await _exactly(link, min(length, FAILURE_MAX_BYTES))
-        raise Gone(f"the decoder does not work: {text.decode('ascii', 'replace')}")
+    if notice == Notice.READY:  # no byte from outside has been near it yet: it is believed
+        return msgspec.json.decode(await _exactly(link, min(length, LOCKDOWN_MAX_BYTES)), type=Lockdown)
+    text = await _exactly(link, min(length, FAILURE_MAX_BYTES))
+    raise Gone(f"the decoder does not work: {text.decode('ascii', 'replace')}")
 
 
 async def _exactly(link: socket.socket, size: int) -> bytes:

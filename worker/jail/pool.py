@@ -7,6 +7,7 @@ decode error, and after ``SEGMENTS_PER_CHILD`` segments. The reserve is forked a
 from __future__ import annotations
 
 import asyncio
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from worker.jail import reply
 from worker.jail.backoff import Backoff
 from worker.jail.deaths import Death
 from worker.jail.events import JailEvent
+from worker.jail.lockdown import too_open
 from worker.jail.messages import Birth, Target
 from worker.jail.nursery import Gone, Zygote
 from worker.jail.ready import Ready
@@ -24,6 +26,7 @@ from worker.jail.slot import INIT_MAX_BYTES, slot_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from worker.jail.lockdown import Lockdown
     from worker.jail.nursery import Child
     from worker.records import Ask, Media, Sample
     from worker.settings import tree
@@ -72,6 +75,7 @@ class Jail:
         self._deaths = Backoff(free=FREE_DEATHS)
         self._copies = ThreadPoolExecutor(processes, thread_name_prefix="jail-copy")
         self._tending: asyncio.Task[None] | None = None
+        self._cleaning: set[asyncio.Task[None]] = set()
         self._closed = False
         self._broken: str | None = None
 
@@ -88,12 +92,20 @@ class Jail:
 
         ``max_bytes`` is the largest segment; ``on_event`` is told of each process that ends, and must not raise.
         """
-        birth = Birth(target=target, slot_bytes=slot_bytes(max_bytes), memory_bytes=settings.memory_bytes)
+        birth = Birth(
+            target=target,
+            slot_bytes=slot_bytes(max_bytes),
+            memory_bytes=settings.memory_bytes,
+            cpu_s=math.ceil(settings.deadline_s * SEGMENTS_PER_CHILD) + 1,
+        )
         processes = settings.processes or cores()
         try:
             zygote = await Zygote.start(birth, timeout_s=ZYGOTE_START_S)
         except Gone as error:
             raise Stopped(str(error)) from error
+        if target.lock_down and not zygote.lockdown.reaches(settings.require):
+            await zygote.close()
+            raise Stopped(too_open(zygote.lockdown, settings.require))
         jail = cls(
             zygote,
             birth,
@@ -108,6 +120,11 @@ class Jail:
             await jail.close()
             raise
         return jail
+
+    @property
+    def lockdown(self) -> Lockdown:
+        """How well the decoders are locked down here, found by trying to escape."""
+        return self._zygote.lockdown
 
     async def sample(self, media: Media, ask: Ask) -> Sample:
         """Return what is in a segment.
@@ -125,12 +142,15 @@ class Jail:
         self._check(media, ask)
         if self._closed:
             raise self._refusal()
-        async with self._turns:
-            self.in_use += 1
-            try:
-                return await self._attempts(media, ask)
-            finally:
-                self.in_use -= 1
+        await self._turns.acquire()
+        self.in_use += 1
+        child: Child | None = None
+        try:
+            sample, child = await self._attempts(media, ask)
+        finally:
+            self.in_use -= 1
+            self._end_turn(child)
+        return sample
 
     async def close(self) -> None:
         """End every process; segments still in work raise Held. Returns when all are gone."""
@@ -142,7 +162,7 @@ class Jail:
             await asyncio.wait({self._tending})
         self._ready.fail(self._refusal())
         await self._zygote.close()
-        for _ in range(self.processes):  # each segment in work has seen its decoder's end by then
+        for _ in range(self.processes):  # each segment in work has seen its decoder's end by then, and is wiped away
             await self._turns.acquire()
         for child in self._alive:
             child.let_go()
@@ -159,7 +179,7 @@ class Jail:
                 f"{self._birth.slot_bytes} bytes; ask for fewer"
             )
 
-    async def _attempts(self, media: Media, ask: Ask) -> Sample:
+    async def _attempts(self, media: Media, ask: Ask) -> tuple[Sample, Child]:
         attempt = 1
         while True:
             try:
@@ -174,13 +194,12 @@ class Jail:
                 raise
             attempt += 1
 
-    async def _attempt(self, media: Media, ask: Ask, *, fresh: bool) -> Sample:
+    async def _attempt(self, media: Media, ask: Ask, *, fresh: bool) -> tuple[Sample, Child]:
         if self._closed or self._broken is not None:
             raise self._refusal()
         child = await self._ready.take(fresh=fresh)
         try:
             sample = await child.ask(media, ask, deadline_s=self._deadline_s, copies=self._copies)
-            await child.wipe(self._copies)
         except Death as death:
             self._deaths.failed()
             self._lose(child, death.event)
@@ -193,8 +212,25 @@ class Jail:
             self._lose(child, _CANCELLED)
             raise
         self._deaths.succeeded()
-        self._give_back(child)
-        return sample
+        return sample, child
+
+    def _end_turn(self, child: Child | None) -> None:
+        """Let the next segment have its turn: at once, or when the child that served this one is clean."""
+        if child is None:
+            self._turns.release()
+            return
+        task = asyncio.create_task(self._clean(child), name="jail-clean")
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    async def _clean(self, child: Child) -> None:
+        """Leave nothing of a segment in its child's slot. Who asked has the answer already, and does not wait."""
+        try:
+            if child.served < SEGMENTS_PER_CHILD:
+                await child.wipe(self._copies)
+        finally:
+            self._give_back(child)
+            self._turns.release()
 
     def _give_back(self, child: Child) -> None:
         if child.ended.done():
@@ -233,7 +269,8 @@ class Jail:
                 await self._deaths.wait()
                 await self._bear()
         except Exception as error:
-            self._broken = f"no decoder can be made any more: {type(error).__name__}"
+            why = str(error) if isinstance(error, Stopped) else type(error).__name__
+            self._broken = f"no decoder can be made any more: {why}"
             self._ready.fail(self._refusal())
             raise
 
@@ -263,7 +300,10 @@ class Jail:
         if not self._zygote.ended.done():
             return
         self._on_event(JailEvent(process="zygote", change="died", cause="zygote_lost"))
+        before = self._zygote.lockdown
         self._zygote = await Zygote.start(self._birth, timeout_s=ZYGOTE_START_S)
+        if not self._zygote.lockdown.reaches(before.level):
+            raise Stopped(too_open(self._zygote.lockdown, before.level))
 
     def _ended_idle(self, child: Child) -> None:
         if self._ready.remove(child):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -20,7 +21,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from worker.jail import child
+from worker.jail.confine import Locks
+from worker.jail.lockdown import UNLOCKED
 from worker.jail.messages import FAILURE_MAX_BYTES, NOTICE, ORDER, Birth, Notice, Order
+from worker.jail.probe import find_locks
 from worker.records import Ask, View
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 WARM_UP_FILE = Path(__file__).with_name("warm.ts")
 """One 64x64 keyframe, a colour gradient: H.264 in MPEG-TS, made with PyAV."""
+NOT_IMPORTED = {"__main__", "datasets"}
+"""A command, and a downloader of samples: modules of packages that no decoder asks for."""
 _WARM_UP_ASK = Ask(
     content_type="video/mp2t",
     interval_s=0.0,
@@ -52,8 +58,10 @@ def main(link_fd: int, birth_json: str) -> None:
     os.environ.clear()
     gc.collect()
     gc.freeze()  # else a collection in a child copies every page
-    link.sendall(NOTICE.pack(Notice.READY, 0, os.getpid()))
-    Zygote(link, function, birth).serve()
+    locks, lockdown = find_locks(birth) if birth.target.lock_down else (Locks(), UNLOCKED)
+    text = msgspec.json.encode(lockdown)
+    link.sendall(NOTICE.pack(Notice.READY, 0, len(text)) + text)
+    Zygote(link, function, birth, locks).serve()
 
 
 def load(target: Target) -> Function:
@@ -61,6 +69,8 @@ def load(target: Target) -> Function:
     module, _, name = target.function.partition(":")
     function: Function = getattr(importlib.import_module(module), name)
     if target.warm_up:
+        for package in target.whole:
+            _import_whole(package)
         function(memoryview(WARM_UP_FILE.read_bytes()), None, _WARM_UP_ASK)
     tasks = Path("/proc/self/task")
     if tasks.exists() and len(list(tasks.iterdir())) > 1:
@@ -68,12 +78,19 @@ def load(target: Target) -> Function:
     return function
 
 
+def _import_whole(package: str) -> None:
+    for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if found.name.rpartition(".")[2] not in NOT_IMPORTED:
+            importlib.import_module(found.name)
+
+
 class Zygote:
     """Obeys orders and tells what became of its children."""
 
-    def __init__(self, link: socket.socket, function: Function, birth: Birth) -> None:
-        """``link`` is the socket to the parent."""
+    def __init__(self, link: socket.socket, function: Function, birth: Birth, locks: Locks) -> None:
+        """``link`` is the socket to the parent, ``locks`` what children lock themselves down with."""
         self._link = link
+        self._locks = locks
         self._function = function
         self._birth = birth
         self._numbers: dict[int, int] = {}
@@ -114,26 +131,26 @@ class Zygote:
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
         link_fd, slot_fd = descriptors
-        zygote_pid = os.getpid()
+        place = child.Place(zygote_pid=os.getpid(), number=number, locks=self._locks)
         try:
             pid = os.fork()
         except OSError as error:  # no memory or no room for another process: the parent backs off
             self._tell(Notice.ENDED, number, (error.errno or 1) << 8)
         else:
             if pid == 0:
-                self._become_child(link_fd, slot_fd, zygote_pid)
+                self._become_child(link_fd, slot_fd, place)
             self._numbers[pid] = number
             self._tell(Notice.FORKED, number, pid)
         os.close(link_fd)
         os.close(slot_fd)
 
-    def _become_child(self, link_fd: int, slot_fd: int, zygote_pid: int) -> None:
+    def _become_child(self, link_fd: int, slot_fd: int, place: child.Place) -> None:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for end in (self._link, self._wake, self._wake_up):
                 end.close()
-            child.serve(socket.socket(fileno=link_fd), slot_fd, self._function, self._birth, zygote_pid)
+            child.serve(socket.socket(fileno=link_fd), slot_fd, self._function, self._birth, place)
         finally:
             os._exit(1)  # never on in the zygote's loop
 

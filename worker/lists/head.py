@@ -20,6 +20,8 @@ DEFAULT_RADIUS = 31
 MOST_RADIUS = 64
 """Pictures that have nothing in common are about 128 bits apart: above a quarter of the bits a match says little."""
 LONGEST_NAME = 128
+MOST_BYTES = 16 * 1024
+"""tomllib takes 24 s for a key of 30,000 parts."""
 SEVERITY_OF: Mapping[ListKind, Severity] = {"block": "critical", "review": "high", "allow": "low"}
 KEYS = ("name", "version", "algorithm", "radius", "kind", "severity", "source")
 
@@ -60,6 +62,9 @@ def read_head(path: Path, data: bytes, mistakes: Mistakes) -> Head | None:
 
 
 def _decoded(path: Path, data: bytes, mistakes: Mistakes) -> str | None:
+    if len(data) > MOST_BYTES:
+        mistakes.add(path, None, f"is larger than {MOST_BYTES} bytes")
+        return None
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -70,7 +75,7 @@ def _decoded(path: Path, data: bytes, mistakes: Mistakes) -> str | None:
 def _parsed(path: Path, text: str, mistakes: Mistakes) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # its own error, a number of thousands of digits, too deep a nest
         place = re.search(r"at line (\d+)", str(error))
         line = int(place[1]) if place else text.count("\n") + 1
         mistakes.add(path, line, "is not TOML: " + re.sub(r" \(at .*\)$", "", str(error)))

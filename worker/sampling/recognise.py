@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from worker.errors import SegmentError
+from worker.sampling.limits import MOST_BOXES
 from worker.sampling.transport import Transport, transport
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ BOXES = frozenset(
         b"imda",
     ]
 )
-MOST_BOXES = 10_000
-"""Top-level boxes looked at; a segment has a few for each fragment."""
 
 DEMUXER: dict[ContentType, Demuxer] = {
     "video/mp2t": "mpegts",

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from worker.errors import SegmentError
+from worker.sampling.limits import LONGEST_S, MOST_PACKETS
+
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -39,18 +42,22 @@ class Timeline:
         duration_s: From the first frame to the end of the last, seconds; None where nothing tells when that is.
         wrap_s: After how many seconds the clock wraps; None where it does not.
         packets: How many there are.
+        full: There are more packets, or more bytes in them, than a segment can have: the rest is not to be read.
         damaged: The container shows that not all of their bytes are there.
         is_cut_off: There is one packet, and not all of it.
     """
 
-    def __init__(self, packets: Transport | None) -> None:
+    def __init__(self, packets: Transport | None, most_bytes: int) -> None:
+        """``most_bytes``: how large all packets together can be where the container does not lie."""
         self._transport = packets
+        self._bytes_left = most_bytes
         self._wraps = packets is not None
         self.wrap_s = WRAP_TICKS / TS_CLOCK_HZ if self._wraps else None
         self.keyframes: list[tuple[Packet[VideoStream], float]] = []
         self.start_s: float | None = None
         self.duration_s: float | None = None
         self.packets = 0
+        self.full = False
         self.damaged = False
         self.is_cut_off = False
         self._time_base = Fraction(1, TS_CLOCK_HZ)
@@ -62,7 +69,11 @@ class Timeline:
         self._positions: list[int] = []
 
     def add(self, packet: Packet[VideoStream]) -> None:
-        """One packet, in decoding order."""
+        """One packet, in decoding order; the one that is too much is left out."""
+        self._bytes_left -= packet.size
+        if self.packets >= MOST_PACKETS or self._bytes_left < 0:
+            self.full = self.damaged = True
+            return
         self._time_base = packet.time_base
         self.packets += 1
         self.damaged |= packet.is_corrupt or (self.packets == 1 and self._is_damaged(packet.stream.id))
@@ -78,7 +89,7 @@ class Timeline:
             self._leading.add(tick.pts)
 
     def close(self) -> None:
-        """All packets are there: work out the times."""
+        """All packets are there: work out the times. Raises SegmentError where they are absurd."""
         ticks = sorted(self._shown or self._hidden, key=lambda tick: tick.pts)
         if not ticks:
             return
@@ -88,6 +99,9 @@ class Timeline:
         length = _last_duration(ticks, measured=self._wraps)
         self.duration_s = None if length is None else (ticks[-1].pts - ticks[0].pts + length) * seconds
         self.keyframes = [(packet, max(0, pts - first) * seconds) for packet, pts in self._keys or self._hidden_keys]
+        times_s = (self.start_s, self.duration_s or 0.0, *(offset_s for _, offset_s in self.keyframes))
+        if not all(abs(time_s) <= LONGEST_S for time_s in times_s):
+            raise SegmentError("decode", "corrupt", "the segment's times are absurd")
 
     def is_whole(self, packet: Packet[VideoStream]) -> bool:
         """Whether all of a packet's bytes are there, as far as the container can tell."""

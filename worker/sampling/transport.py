@@ -31,11 +31,13 @@ class Transport:
     """
 
     def __init__(self, view: memoryview, offset: int, size: int) -> None:
-        count = (len(view) - offset) // size
-        self.truncated = (len(view) - offset) % size != 0
+        # What is between two packets (M2TS's time code) is not there after the last one.
+        count, rest = divmod(len(view) - offset, size)
+        self.truncated = rest not in {0, PLAIN}
         self._offset, self._size = offset, size
-        self._packets = np.frombuffer(view, np.uint8, count * size, offset).reshape(count, size)
+        self._packets = np.ndarray((count + (rest == PLAIN), PLAIN), np.uint8, view, offset, (size, 1))
         heads = self._packets
+        self._broken_of: dict[int, NDArray[np.intp]] = {}
         self._pids = ((heads[:, 1] & 0x1F).astype(np.uint16) << 8) | heads[:, 2]
 
     def scrambled(self) -> bool:
@@ -72,6 +74,12 @@ class Transport:
         return (position - self._offset) // self._size
 
     def _broken(self, pid: int) -> NDArray[np.intp]:
+        """What is broken of a stream, looked for once: a segment may have thousands of keyframes."""
+        if pid not in self._broken_of:
+            self._broken_of[pid] = self._find_broken(pid)
+        return self._broken_of[pid]
+
+    def _find_broken(self, pid: int) -> NDArray[np.intp]:
         """Numbers of the packets that are out of step, marked as broken, or followed by a gap in the counter."""
         unsynced = np.flatnonzero(self._packets[:, 0] != SYNC)
         mine = self._with_payload(pid)

@@ -1,7 +1,7 @@
 """An open segment: its facts from the packets, its keyframes one decode each.
 
-All packets are read first (so times, duration and damage are known), only the keyframes asked for are decoded. The
-options keep FFmpeg from decoding while it probes, from opening anything but the bytes it was given, and from threads.
+All packets are read first (so times, duration and damage are known), only the keyframes asked for are decoded, one at a
+time and in this thread.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-import av
-from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
@@ -18,34 +16,24 @@ from av.video.reformatter import VideoReformatter
 from worker.errors import SegmentError
 from worker.records import CODECS
 from worker.sampling.keyframe import Keyframe
-from worker.sampling.recognise import Bytes, Reader, Source, recognise
+from worker.sampling.limits import MOST_MISSES, SPARE_BYTES
+from worker.sampling.opening import MALFORMED, corrupt, is_protected, is_scrambled, open_container
+from worker.sampling.parameters import BLOCK, coded_sizes
+from worker.sampling.recognise import Bytes, Source, recognise
 from worker.sampling.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
     from worker.records import Ask
 
-PROBE_BYTES = 65_536
 LEAST_GAP_S = 0.0005
 """Keyframes this much nearer than the interval still count as that far apart: containers round their times."""
-MALFORMED = (
-    FFmpegError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    TypeError,
-    UnicodeError,
-    ValueError,
-)
-"""What PyAV has been seen to raise, or may raise, on malformed media."""
 
 
 class Video:
@@ -68,7 +56,7 @@ class Video:
         self._source = source
         self._stream = _first_video(container)
         self.codec = None if self._stream is None else _checked_codec(self._stream, ask, source)
-        self._timeline = Timeline(source.packets)
+        self._timeline = Timeline(source.packets, sum(map(len, source.parts)) + SPARE_BYTES)
         if self._stream is None:
             _check_unannounced(source)
         else:
@@ -88,9 +76,12 @@ class Video:
             SegmentError: Stage ``decode``: the first keyframe can't be decoded, or is larger than ``ask.max_pixels``.
                 Damage after a whole keyframe sets ``damaged`` instead.
         """
-        reformatter, taken, last_s = VideoReformatter(), 0, 0.0
+        reformatter, taken, missed, last_s = VideoReformatter(), 0, 0, 0.0
         for packet, offset_s in self._timeline.keyframes:
             if taken >= self._ask.max_keyframes:
+                return
+            if missed >= MOST_MISSES:
+                self.damaged = True
                 return
             if taken and offset_s - last_s < self._ask.interval_s - LEAST_GAP_S:
                 continue
@@ -99,10 +90,10 @@ class Video:
             except SegmentError:
                 if not taken:
                     raise
-                self.damaged = True
+                self.damaged, missed = True, missed + 1
                 continue
             if frame is None:
-                self.keyframes_seen -= 1
+                self.keyframes_seen, missed = self.keyframes_seen - 1, missed + 1
                 continue
             taken, last_s = taken + 1, offset_s
             yield Keyframe(frame, offset_s, reformatter)
@@ -114,6 +105,8 @@ class Video:
             for packet in container.demux(stream):
                 if packet.size:
                     self._timeline.add(packet)
+                if self._timeline.full:
+                    break
         except MALFORMED as error:
             failed = error
         self._timeline.close()
@@ -126,8 +119,8 @@ class Video:
     def _explain_no_keyframe(self, failed: BaseException | None) -> None:
         """No keyframe is normal in some streams, but not where that is what damage or encryption left of it."""
         if failed is not None:
-            raise _corrupt(failed, self._source) from None
-        if _is_scrambled(self._source):
+            raise corrupt(failed, self._source) from None
+        if is_scrambled(self._source):
             raise SegmentError("decode", "encrypted", "the transport packets are scrambled")
         if self.damaged or self._timeline.is_cut_off:
             raise SegmentError("decode", "corrupt", "the segment is damaged before its first whole keyframe")
@@ -139,22 +132,34 @@ class Video:
         if not self._timeline.is_whole(packet):
             raise SegmentError("decode", "corrupt", "the container shows that the keyframe is not whole")
         context = packet.stream.codec_context
+        self._check_announced(packet, context)
         try:
             context.flush_buffers()
             frames = context.decode(_shown(packet)) or context.decode(None)
         except MALFORMED as error:
             self._raise_if_larger(context.width, context.height)
-            raise _corrupt(error, self._source) from None
+            raise corrupt(error, self._source) from None
         if not frames and self.container == "mpegts":
             # In MPEG-TS, FFmpeg also marks where a gradual refresh begins: no picture can be had from that alone.
             return None
         if not frames or frames[0].is_corrupt:
             raise SegmentError("decode", "corrupt", "the keyframe is not whole")
         self._raise_if_larger(frames[0].width, frames[0].height)
+        self._raise_if_coded_larger(context.coded_width, context.coded_height)
         return frames[0]
+
+    def _check_announced(self, packet: Packet[VideoStream], context: VideoCodecContext) -> None:
+        """Before the decoder makes room for it: how large a picture do the parameter sets announce?"""
+        for width, height in coded_sizes(context.codec.canonical_name, bytes(packet), context.extradata or b""):
+            self._raise_if_coded_larger(width, height)
 
     def _raise_if_larger(self, width: int, height: int) -> None:
         _check_size(width, height, self._ask.max_pixels)
+
+    def _raise_if_coded_larger(self, width: int, height: int) -> None:
+        """The picture before anything is cut off, but for what fills its last blocks."""
+        if max(1, width - BLOCK) * max(1, height - BLOCK) > self._ask.max_pixels:
+            raise _too_many_pixels(width, height, self._ask.max_pixels)
 
 
 @contextmanager
@@ -171,34 +176,11 @@ def open_video(data: Bytes, init: bytes | None, ask: Ask) -> Iterator[Video]:
             ``encrypted``, ``corrupt``, ``too_many_pixels``, ``too_many_streams``, ``out_of_memory``.
     """
     source = recognise(data, init, ask.content_type)
-    container = _open(source, ask)
+    container = open_container(source, ask)
     try:
         yield Video(container, source, ask)
     finally:
         container.close()
-
-
-def _open(source: Source, ask: Ask) -> InputContainer:
-    options = {
-        "codec_whitelist": "none",
-        "probesize": str(PROBE_BYTES),
-        "analyzeduration": "100000",
-        "fpsprobesize": "0",
-        "format_whitelist": "mpegts,mov,matroska",
-        "protocol_whitelist": "none",
-        "max_pixels": str(ask.max_pixels),
-    }
-    try:
-        container = av.open(Reader(source.parts), "r", source.demuxer, options, metadata_errors="replace")
-    except MALFORMED as error:
-        raise _corrupt(error, source) from None
-    streams = len(container.streams)
-    if not 0 < streams <= ask.max_streams:
-        container.close()
-        if not streams:
-            raise SegmentError("decode", "corrupt", "the container has no stream")
-        raise SegmentError("decode", "too_many_streams", f"more than {ask.max_streams} streams in one container")
-    return container
 
 
 def _first_video(container: InputContainer) -> VideoStream | None:
@@ -217,10 +199,10 @@ def _check_unannounced(source: Source) -> None:
 
 def _checked_codec(stream: VideoStream, ask: Ask, source: Source) -> str:
     """Make the stream's decoder ready; its codec's name."""
-    context = cast("av.VideoCodecContext | None", stream.codec_context)
+    context = cast("VideoCodecContext | None", stream.codec_context)
     codec = None if context is None else context.codec.canonical_name
     if context is None or codec not in CODECS:
-        if _is_protected(source):
+        if is_protected(source):
             raise SegmentError("decode", "encrypted", "the video is encrypted (common encryption)")
         raise SegmentError("decode", "unsupported_codec", f"the video's codec is {codec or 'unknown'}")
     _check_size(context.width, context.height, ask.max_pixels)
@@ -240,23 +222,8 @@ def _shown(packet: Packet[VideoStream]) -> Packet[VideoStream]:
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise SegmentError("decode", "too_many_pixels", f"{width}x{height} is more than {max_pixels} pixels")
+        raise _too_many_pixels(width, height, max_pixels)
 
 
-def _corrupt(error: BaseException, source: Source) -> SegmentError:
-    """What FFmpeg or PyAV raised, as one line that holds nothing of the media."""
-    if _is_scrambled(source) or _is_protected(source):
-        return SegmentError("decode", "encrypted", "the segment can't be read and is marked as encrypted")
-    if isinstance(error, MemoryError):
-        return SegmentError("decode", "out_of_memory", "the decoder asked for more memory than it may have")
-    said = error.strerror if isinstance(error, FFmpegError) else None
-    return SegmentError("decode", "corrupt", said or f"malformed media ({type(error).__name__})")
-
-
-def _is_scrambled(source: Source) -> bool:
-    return source.packets is not None and source.packets.scrambled()
-
-
-def _is_protected(source: Source) -> bool:
-    """Whether the MP4's header speaks of an encrypted sample entry (ISO/IEC 23001-7)."""
-    return source.demuxer == "mov" and b"encv" in bytes(source.parts[0][:PROBE_BYTES])
+def _too_many_pixels(width: int, height: int, max_pixels: int) -> SegmentError:
+    return SegmentError("decode", "too_many_pixels", f"{width}x{height} is more than {max_pixels} pixels")

@@ -12,6 +12,7 @@ import numpy as np
 
 from worker.records import ModelRef, View
 from worker.scoring import folder as model_folder
+from worker.scoring.judgement import CARD
 from worker.scoring.mistakes import Mistake
 from worker.scoring.pack import TO_WRITE
 from worker.scoring.session import Classifier
@@ -76,10 +77,10 @@ def check(folder: Path, *, runs: int = 21, clock: Callable[[], float] = time.per
         labels=output.labels,
         harmless=output.harmless,
         calibrated=tuple(model.manifest.calibration),
-        provider=model.graph.provider,
-        examples=len(model.examples.inputs),
-        largest_difference=model.largest_difference,
-        tolerance=model.examples.tolerance,
+        provider=model.rehearsal.provider,
+        examples=model.rehearsal.examples,
+        largest_difference=model.rehearsal.largest_difference,
+        tolerance=model.rehearsal.tolerance,
         picture_ms=picture_ms,
         notes=tuple(_notes(folder, model)),
     )
@@ -98,7 +99,7 @@ def _median_ms(classifier: Classifier, runs: int, clock: Callable[[], float]) ->
 
 def _notes(folder: Path, model: model_folder.Model) -> list[str]:
     notes = [
-        Mistake(model_folder.CARD, number, "is still to be written").told(folder)
+        Mistake(CARD, number, "is still to be written").told(folder)
         for number, line in enumerate(model.card.splitlines(), start=1)
         if TO_WRITE in line
     ]

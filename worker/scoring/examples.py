@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ FILE = "examples.npz"
 MAX_EXAMPLES = 256
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 _ARRAYS = ("inputs", "outputs", "tolerance")
-_UNREADABLE = (ValueError, EOFError, OSError, MemoryError, NotImplementedError, RuntimeError, KeyError, zlib.error)
+_UNREADABLE = (
+    *(ValueError, EOFError, OSError, MemoryError, NotImplementedError, RuntimeError, KeyError),
+    *(zlib.error, SyntaxError, tokenize.TokenError),
+)
 """What numpy and zipfile raise for a file that is damaged, encrypted, pickled or larger than it says."""
 
 

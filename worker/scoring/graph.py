@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+# From 1.29 on onnxruntime tells its maker of every model that it opens (names, digests, the machine's id); it looks at
+# this when it is imported, and never again (microsoft/onnxruntime#27379).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime
 
 from worker.errors import SegmentError, UsageError
@@ -18,9 +24,20 @@ FILE = "model.onnx"
 PROVIDERS = ("CPUExecutionProvider",)
 _NOWHERE = "/dev/null"
 """A file where onnxruntime wants a folder for external data, so that nothing can lie below it."""
+MIB = 1024 * 1024
+USUAL_MEMORY_BYTES = 4096 * MIB
 _QUIET = 4
 """onnxruntime's log level "fatal": what is wrong comes as an exception, and nobody else writes to standard error."""
 FLOAT32 = "tensor(float)"
+_ELSEWHERE = (
+    "xternal data",
+    "external TensorProto",
+    "model_path must not be empty",
+    _NOWHERE,  # in the paths that onnxruntime 1.24 tells of
+    "in-memory",
+)
+"""In onnxruntime's words where a graph says that weights lie elsewhere: in a file, or at an address of the process."""
+_TOO_LARGE = ("bad_alloc", "Failed to allocate memory", "Available memory of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,19 @@ class Port:
         return "x".join("N" if side is None else str(side) for side in self.shape) or "a single number"
 
 
+class Brake:
+    """Ends a run from another thread: between two nodes and in loops, not within one node."""
+
+    def __init__(self) -> None:
+        """A brake for one run."""
+        self.options = onnxruntime.RunOptions()
+        self.options.log_severity_level = _QUIET
+
+    def pull(self) -> None:
+        """End the run; it raises."""
+        self.options.terminate = True
+
+
 class Graph:
     """A graph with one input and one output; ``run`` may be called from several threads at once.
 
@@ -48,15 +78,18 @@ class Graph:
     12.4-12.7 ms a picture, OpenNSFW), and it keeps the weights once.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, memory_bytes: int = USUAL_MEMORY_BYTES) -> None:
         """Opens a graph from the bytes of a model.onnx.
 
         Args:
             data: The whole file, already verified; nothing else is read from anywhere.
+            memory_bytes: What its weights and all its runs may take together; a run that needs more fails. What
+                onnxruntime takes while it opens a graph isn't counted.
 
         Raises:
             UsageError: It is no ONNX, needs a custom operator or external data, or has not one input and one output.
         """
+        _bound_memory(memory_bytes)
         try:
             self._session = onnxruntime.InferenceSession(data, _options(), providers=list(PROVIDERS))
         except Exception as error:  # onnxruntime's errors have no common base
@@ -71,11 +104,12 @@ class Graph:
         self.output = _port(outputs[0])
         self.provider: str = self._session.get_providers()[0]
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32], brake: Brake | None = None) -> NDArray[np.float32]:
         """Runs the graph on a batch of one.
 
         Args:
             x: The graph's input, float32, batch dimension 1.
+            brake: What may end the run.
 
         Returns:
             The graph's numbers, float32, (1, labels), all finite.
@@ -84,7 +118,7 @@ class Graph:
             SegmentError: ``score/model_failed``: the graph failed, or gave something that is not finite numbers.
         """
         try:
-            (numbers,) = self._session.run([self.output.name], {self.input.name: x})
+            (numbers,) = self._session.run([self.output.name], {self.input.name: x}, (brake or Brake()).options)
         except Exception as error:  # onnxruntime's errors have no common base
             raise SegmentError("score", "model_failed", f"the model failed: {one_line(str(error), 200)}") from error
         if not isinstance(numbers, np.ndarray) or numbers.dtype != np.float32 or numbers.ndim != 2 or len(numbers) != 1:  # noqa: PLR2004 - batch and labels
@@ -101,14 +135,30 @@ def _options() -> onnxruntime.SessionOptions:
     options.log_severity_level = _QUIET
     # A graph opened from bytes reads external data from the working directory: bytes that no digest covers.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
+    # Else bytes that look like onnxruntime's own format go to another parser.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     return options
 
 
+def _bound_memory(memory_bytes: int) -> None:
+    """Gives the sessions that are opened from now on an arena of that size.
+
+    onnxruntime has no limit for the CPU's arena of one session: it is the process's, and the last one given counts.
+    """
+    kind = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(kind, onnxruntime.OrtArenaCfg(memory_bytes, -1, -1, -1))
+
+
 def _why_refused(message: str) -> str:
-    if "xternal data" in message or "model_path must not be empty" in message:
+    if any(words in message for words in _ELSEWHERE):
         return 'keeps weights in another file: save it as one file (onnx.save(model, "model.onnx"))'
     if "not a registered" in message or "No Op registered" in message:
         return f"needs an operator that onnxruntime does not have; custom operators aren't loaded ({one_line(message)})"
+    if any(words in message for words in _TOO_LARGE):
+        return f"takes more memory than scoring.memory_bytes allows ({one_line(message)})"
     return f"is not a graph that onnxruntime can open ({one_line(message)})"
 
 

@@ -89,15 +89,15 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class ManifestText:
-    """A model.toml as read: its keys' lines, and what it says where it says so rightly."""
+    """A model.toml as read, and what it says where it says so rightly."""
 
-    lines: Mapping[KeyPath, int]
+    text: str
     manifest: Manifest | None
     mistakes: tuple[Mistake, ...]
 
     def mistake(self, path: KeyPath, text: str) -> Mistake:
         """A mistake at the line of that key."""
-        return Mistake(FILE, line_of(path, self.lines), text)
+        return _mistake(path, text, line_numbers(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +181,18 @@ def read(data: bytes) -> ManifestText:
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return ManifestText({}, None, (Mistake(FILE, line, "is not UTF-8 text"),))
+        return ManifestText("", None, (Mistake(FILE, line, "is not UTF-8 text"),))
     except (ValueError, RecursionError) as error:  # tomllib's own error, a number too long for int(), too deep a nest
-        return ManifestText({}, None, (_syntax(error),))
-    lines = line_numbers(text)
+        return ManifestText("", None, (_syntax(error),))
     problems = list(_problems(table, _spec_for(table), ())) or list(_contradictions(table))
-    mistakes = tuple(Mistake(FILE, line_of(path, lines), words) for path, words in problems)
-    return ManifestText(lines, None if mistakes else msgspec.convert(table, Manifest), mistakes)
+    if problems:
+        lines = line_numbers(text)  # only here: it takes much longer than reading
+        return ManifestText(text, None, tuple(_mistake(path, words, lines) for path, words in problems))
+    return ManifestText(text, msgspec.convert(table, Manifest), ())
+
+
+def _mistake(path: KeyPath, words: str, lines: Mapping[KeyPath, int]) -> Mistake:
+    return Mistake(FILE, line_of(path, lines), words)
 
 
 def _syntax(error: Exception) -> Mistake:

@@ -28,9 +28,9 @@ class Mistake:
         return f"{place}:{self.line}: {self.text}" if self.line else f"{place}: {self.text}"
 
 
-def refusal(folder: Path, mistakes: Sequence[Mistake]) -> UsageError:
-    """The one error that lists the mistakes of a folder, a line each."""
-    more = len(mistakes) - MOST_TOLD
+def refusal(folder: Path, mistakes: Sequence[Mistake], untold: int = 0) -> UsageError:
+    """The one error that lists the mistakes of a folder, a line each; ``untold`` are only counted."""
+    more = max(0, len(mistakes) - MOST_TOLD) + untold
     told = [mistake.told(folder) for mistake in mistakes[:MOST_TOLD]]
     return UsageError("\n".join([*told, *([f"and {more} more"] if more > 0 else [])]))
 

@@ -15,6 +15,7 @@ from worker.errors import UsageError
 from worker.scoring import examples as examples_file
 from worker.scoring import folder as model_folder
 from worker.scoring import graph as graph_file
+from worker.scoring import judgement
 from worker.scoring import manifest as manifest_file
 from worker.scoring.examples import MAX_EXAMPLES, Examples
 from worker.scoring.graph import Graph
@@ -108,12 +109,12 @@ def build(out: Path, *, data: bytes, manifest: Manifest, pictures: Sequence[Pict
         graph = Graph(data)
     except UsageError as error:
         raise UsageError(f"the model {error}") from error
-    _raise_any(words for _, words in model_folder.misfits(manifest, graph))
+    _raise_any(words for _, words in judgement.misfits(manifest, graph))
     files = {
         graph_file.FILE: data,
         manifest_file.FILE: written(manifest).encode(),
         examples_file.FILE: _examples(graph, manifest, pictures).packed(),
-        model_folder.CARD: card.encode(),
+        judgement.CARD: card.encode(),
     }
     _write(out, files)
 
@@ -187,7 +188,7 @@ def _middle(picture: Picture, aspect: float) -> Picture:
 
 def _examples(graph: Graph, manifest: Manifest, pictures: Sequence[Picture]) -> Examples:
     inputs = [prepare(picture, manifest.input) for picture in pictures]
-    outputs = [model_folder.rehearse(manifest, graph, x) for x in inputs]
+    outputs = [judgement.rehearse(manifest, graph, x) for x in inputs]
     largest = max(float(np.abs(numbers).max()) for numbers in outputs)
     return Examples(np.concatenate(inputs), np.concatenate(outputs), TOLERANCE * max(1.0, largest))
 

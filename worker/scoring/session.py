@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worker.cores import cores
-from worker.errors import SegmentError, UsageError
+from worker.errors import SegmentError, Stopped, UsageError
 from worker.scoring.calibration import interpret
-from worker.scoring.folder import Model, read
+from worker.scoring.folder import USUAL, Model, read
+from worker.scoring.graph import Brake
 from worker.scoring.preparation import prepare
+from worker.scoring.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from worker.records import FrameScore, ModelRef, Picture, View
+    from worker.settings.tree import Scoring
+
+MOST_OVERRUNS = 8
+"""After so many segments in a row that overran the deadline, none in between scored, the worker ends: it is blind."""
+STOPS_WITHIN_S = 5.0
+"""How long a run that was told to end may take for it. Longer: it is inside one endless node, its thread is lost."""
+CLOSES_WITHIN_S = 1.0
+
+
+class Overrun(SegmentError):
+    """A run took longer than the deadline; it has ended."""
 
 
 class Classifier:
     """A checked model, ready to score; each picture runs in one thread, ``threads`` of them at once."""
 
-    def __init__(self, model: Model, *, threads: int) -> None:
-        """Starts no thread yet.
+    def __init__(
+        self,
+        model: Model,
+        *,
+        threads: int,
+        deadline_s: float = USUAL.deadline_s,
+        stops_within_s: float = STOPS_WITHIN_S,
+    ) -> None:
+        """Starts the threads.
 
         Args:
             model: A model folder in which nothing is wrong.
             threads: How many pictures are scored at once. 0: one for each core that this process may use.
+            deadline_s: How long one picture may take.
+            stops_within_s: How long a run that was told to end may take for it.
         """
         self._model = model
         self._taken = model.manifest.input
-        self._threads = ThreadPoolExecutor(threads or cores(), thread_name_prefix="scoring")
+        self._deadline_s = deadline_s
+        self._stops_within_s = stops_within_s
+        self._overruns = 0
+        self._threads = Threads(threads or cores())
+        self._turns = asyncio.Semaphore(threads or cores())
 
     @property
     def view(self) -> View:
@@ -65,23 +91,62 @@ class Classifier:
             Scores and probabilities of every label, in the order of the pictures.
 
         Raises:
-            SegmentError: ``score/model_failed``, the first picture's that failed, after all are through.
+            SegmentError: ``score/model_failed``, the first picture's that failed, after all are through. After one
+                that overran the deadline the others are not run.
+            Stopped: A run can't be ended, or ``MOST_OVERRUNS`` segments in a row overran.
         """
-        loop = asyncio.get_running_loop()
-        runs = [loop.run_in_executor(self._threads, self.score_one, picture) for picture in pictures]
+        overrun = asyncio.Event()
+        runs = (self._turn(picture, overrun) for picture in pictures)
         answers = await asyncio.gather(*runs, return_exceptions=True)
-        scores = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            scores.append(answer)
-        return tuple(scores)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if failures:
+            raise self._worst(failures)
+        if answers:
+            self._overruns = 0
+        return tuple(answer for answer in answers if not isinstance(answer, BaseException))
 
-    def score_one(self, picture: Picture) -> FrameScore:
+    async def _turn(self, picture: Picture, overrun: asyncio.Event) -> FrameScore:
+        async with self._turns:
+            if overrun.is_set():
+                raise _failed("not run: another picture of its segment overran the deadline")
+            try:
+                return await self._run(picture)
+            except (Overrun, Stopped):
+                overrun.set()
+                raise
+
+    async def _run(self, picture: Picture) -> FrameScore:
+        """One picture in a thread. The deadline counts from here: whoever has a turn has a thread."""
+        brake = Brake()
+        answer = self._threads.run(partial(self.score_one, picture, brake))
+        try:
+            await asyncio.wait({answer}, timeout=self._deadline_s)
+            if answer.done():
+                return answer.result()
+        finally:
+            brake.pull()
+        await asyncio.wait({answer}, timeout=self._stops_within_s)
+        took = f"the model took more than {self._deadline_s:g} s for a picture (scoring.deadline_s)"
+        if not answer.done():
+            raise Stopped(f"{took}, and could not be ended: give another scoring.model")
+        answer.exception()  # that it was ended; else asyncio calls it forgotten
+        raise Overrun("score", "model_failed", took)
+
+    def _worst(self, failures: Sequence[BaseException]) -> BaseException:
+        """What a segment's failures amount to; counts the overruns."""
+        worst = min(failures, key=lambda failure: (not isinstance(failure, Stopped), not isinstance(failure, Overrun)))
+        if isinstance(worst, Overrun):
+            self._overruns += 1
+            if self._overruns >= MOST_OVERRUNS:
+                return Stopped(f"{worst.reason}, {self._overruns} segments in a row: nothing is scored any more")
+        return worst
+
+    def score_one(self, picture: Picture, brake: Brake | None = None) -> FrameScore:
         """Scores one picture in the calling thread.
 
         Args:
             picture: RGB, uint8, (view.height, view.width, 3).
+            brake: What may end the run.
 
         Raises:
             SegmentError: ``score/model_failed``: the picture is not as the model takes it, the graph failed, or what
@@ -89,30 +154,31 @@ class Classifier:
         """
         if picture.dtype != np.uint8 or picture.shape != (*self._taken.size, 3):
             raise _failed(f"the picture is {picture.dtype} {picture.shape}, the model takes {self._taken.size}")
-        numbers = self._model.graph.run(prepare(picture, self._taken))
+        numbers = self._model.graph.run(prepare(picture, self._taken), brake)
         try:
             return interpret(numbers[0], self._model.manifest)
         except ValueError as error:
             raise _failed(f"the model's answer is no score: {error}") from error
 
     def close(self) -> None:
-        """Ends the threads after what they are at; what still waits is cancelled."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Ends the threads after what they are at; one that does not come back is left behind."""
+        self._threads.close(CLOSES_WITHIN_S)
 
 
-def load(folder: Path, *, threads: int) -> Classifier:
+def load(folder: Path, *, threads: int, limits: Scoring = USUAL) -> Classifier:
     """Loads a model folder, checked whole.
 
     Args:
         folder: As the contract has it ("A model folder").
         threads: How many pictures are scored at once. 0: one for each core that this process may use.
+        limits: How long loading and a picture may take, and how much memory; its folder and threads don't count.
 
     Raises:
         UsageError: All mistakes in the folder, a line each, with the file and the line to change.
     """
     if threads < 0:
         raise UsageError(f"scoring.threads must be at least 0, not {threads}")
-    return Classifier(read(folder), threads=threads)
+    return Classifier(read(folder, limits), threads=threads, deadline_s=limits.deadline_s)
 
 
 def _failed(reason: str) -> SegmentError:

@@ -6,6 +6,7 @@ TOML table ``[a]``. The string under each field is its help text; the README's t
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -116,7 +117,13 @@ class Fetch:
     timeout_s: Seconds = 10.0
     """How long one try of one object may take."""
     attempts: Count = 3
-    """Tries of an object whose store is away, before its partition waits for the store."""
+    """Tries of an object before its partition waits for a store that is away; rounds of them if only it fails."""
+    visible_within_s: SecondsOrZero = 5.0
+    """How long an object that is not there is looked for before it is a dead letter."""
+    idle_s: Seconds = 5.0
+    """https: how long a server may take to connect, or be silent."""
+    min_bytes_per_s: CountOrZero = 16_384
+    """https: the least a server may give on average, once idle_s have passed. 0: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +150,8 @@ class Jail:
     """Most streams in one container."""
     memory_bytes: Size = 1536 * MIB
     """Memory that one decoder may take beyond what it starts with; a segment that needs more is out_of_memory."""
+    require: Literal["full", "partial", "none"] = "full" if sys.platform == "linux" else "none"
+    """Least lock-down of the decoders, found by trying to escape, below which a worker does not start. macOS: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +170,12 @@ class Scoring:
     """The model folder. Empty: no classifier, only hash lists."""
     threads: CountOrZero = 0
     """Threads that run the model, each with a single-threaded session. 0: one for each core."""
+    deadline_s: Seconds = 10.0
+    """How long the model may take for one picture; a segment that takes longer is model_failed."""
+    load_deadline_s: Seconds = 120.0
+    """How long loading the model and running its examples may take, in a process of their own."""
+    memory_bytes: Size = 4096 * MIB
+    """Memory that the model may take: its weights and all runs of one worker together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

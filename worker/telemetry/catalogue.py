@@ -54,6 +54,7 @@ WHYS: dict[Outcome, tuple[str, ...]] = {
 }
 """The contract's reasons for an outcome; a dead letter's are its errors."""
 
+JAIL_LEVELS = ("full", "partial", "none")
 STEPS = ("fetch", "decode", "open", "hash", "resize", "match", "score")
 CAUSES = (
     "timeout",
@@ -61,6 +62,7 @@ CAUSES = (
     "hostile_reply",
     "slow_start",
     "signal",
+    "forbidden_call",
     "exit",
     "out_of_memory",
     "zygote_lost",
@@ -241,6 +243,13 @@ METRICS: tuple[Metric, ...] = (
         meaning="Decoder processes that ended: died by themselves, killed in anger, or retired as planned; and why.",
         labels=("change", "cause"),
         values=tuple(product(("died", "killed", "retired"), CAUSES)),
+    ),
+    Metric(
+        name="framewatch_jail_level",
+        kind="gauge",
+        meaning="1 at how far the decoders are locked down here, found by trying to escape; 0 at the other levels.",
+        labels=("level",),
+        values=_one(*JAIL_LEVELS),
     ),
     Metric(
         name="framewatch_list_entries",

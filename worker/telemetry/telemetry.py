@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 
 from worker import __version__
-from worker.telemetry.catalogue import METRICS, OTHER, Metric
+from worker.telemetry.catalogue import JAIL_LEVELS, METRICS, OTHER, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +126,11 @@ class Telemetry:
     def decoder_ended(self, change: str, cause: str) -> None:
         """Count the end of a decoder process."""
         self._count("framewatch_decoder_ends_total", change, cause)
+
+    def jail_level(self, level: str) -> None:
+        """Note how far the decoders are locked down."""
+        for each in JAIL_LEVELS:
+            self._set("framewatch_jail_level", each == level, each)
 
     def loop_lag(self, seconds: float) -> None:
         """Note how late the event loop was."""

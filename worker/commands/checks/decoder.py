@@ -15,6 +15,7 @@ from worker.records import Ask, Media
 
 if TYPE_CHECKING:
     from worker.jail.events import JailEvent
+    from worker.jail.lockdown import Lockdown
     from worker.settings.tree import Settings
 
 INIT_ROOM_BYTES = 256 * 1024
@@ -37,7 +38,15 @@ async def decodes(settings: Settings) -> list[Finding]:
         await jail.close()
     took_ms = (time.perf_counter() - started) * 1000
     detail = f"a decoder started and decoded {len(sample.frames)} keyframe in {took_ms:.0f} ms"
-    return [Finding(level="pass", what="decoder", detail=detail)]
+    return [Finding(level="pass", what="decoder", detail=detail), _locked(jail.lockdown)]
+
+
+def _locked(lockdown: Lockdown) -> Finding:
+    """Tell how well it is locked down. Below ``jail.require`` it had not started at all."""
+    if lockdown.level == "full":
+        detail = "level full: every way out that was tried is closed"
+        return Finding(level="pass", what="lock-down", detail=detail)
+    return Finding(level="warning", what="lock-down", detail=f"level {lockdown}", remedy=lockdown.remedy())
 
 
 def _ask(settings: Settings) -> Ask:

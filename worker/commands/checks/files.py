@@ -34,9 +34,9 @@ def model(settings: Settings) -> list[Finding]:
     folder = settings.scoring.model
     if not folder:
         return [Finding(level="pass", what="model", detail=OFF)]
-    found = model_folder.read(Path(folder))
+    found = model_folder.read(Path(folder), settings.scoring)
     labels = len(found.manifest.output.labels)
-    detail = f"{found.ref.name} {found.ref.version}: {labels} labels, {len(found.examples.inputs)} examples agree"
+    detail = f"{found.ref.name} {found.ref.version}: {labels} labels, {found.rehearsal.examples} examples agree"
     return [Finding(level="pass", what="model", detail=detail)]
 
 
@@ -83,7 +83,7 @@ def links(settings: Settings) -> list[Finding]:
 
 def roots(settings: Settings) -> list[Finding]:
     """Check the roots of claim checks, and tell every exception that they make. Raises UsageError."""
-    Fetcher(settings.fetch).close_services()
+    Fetcher(settings.fetch)
     if not settings.fetch.roots:
         return [Finding(level="pass", what="fetch roots", detail="none: claim checks are refused")]
     return [finding for number, root in enumerate(settings.fetch.roots) for finding in _root(number, root)]
@@ -135,7 +135,7 @@ def _labels(settings: Settings) -> tuple[tuple[str, ...] | None, frozenset[str]]
     if not settings.scoring.model:
         return None, frozenset()
     try:
-        output = model_folder.read(Path(settings.scoring.model)).manifest.output
+        output = model_folder.read(Path(settings.scoring.model), settings.scoring).manifest.output
     except UsageError:
         return None, frozenset()
     return output.labels, output.harmless
