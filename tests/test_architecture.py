@@ -40,10 +40,10 @@ STATIONS = {
     "web",
     "wire",
 }
-JOINTS = ("examine", "assess", "conclude", "partition", "intake", "health", "observe")
+JOINTS = ("examine", "assess", "conclude", "breaker", "partition", "intake", "health", "observe")
 """They join stations, each may know those before it."""
 ROOT = ("app",)
-TOOLS = ("inspection", "publishing", "provisioning")
+TOOLS = ("inspection", "publishing", "provisioning", "moving")
 """What commands are made of."""
 FACES = ("commands", "cli", "__main__")
 APART = ("demo",)

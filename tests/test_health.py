@@ -14,6 +14,8 @@ class Partition:
     """One that works, perhaps held."""
 
     held: str | None = None
+    unfinished: int = 0
+    finished: int = 0
 
 
 @dataclass
@@ -24,6 +26,8 @@ class Intake:
     joined: bool = True
     partitions: dict[int, Partition] = field(default_factory=dict)
     restoring: frozenset[int] = frozenset()
+    parked: dict[int, str] = field(default_factory=dict)
+    halted: str | None = None
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,8 @@ class Intake:
         (Intake(polls=9, joined=False), "has not joined its group yet"),
         (Intake(restoring=frozenset({2, 1})), "restoring partitions 1, 2"),
         (Intake(partitions={0: Partition(), 1: Partition("s3 is away")}), "partition 1 is held: s3 is away"),
+        (Intake(parked={3: "partition 3: somebody moved it"}), "partition 3: somebody moved it"),
+        (Intake(halted="11 of 20 turned bad"), "intake is stopped: 11 of 20 turned bad"),
     ],
 )
 def test_ready_is_who_works_all_that_the_group_gave_him(intake, why):
@@ -55,3 +61,27 @@ def test_alive_is_who_polls():
     ):
         now[0], intake.polls = float(at), polls
         assert (health.live() is None) is alive
+
+
+@pytest.mark.parametrize(
+    ("partition", "halted", "alive"),
+    [
+        (Partition(unfinished=3), None, False),
+        (Partition(unfinished=0), None, True),
+        (Partition(unfinished=3, held="s3 is away"), None, True),
+        (Partition(unfinished=3), "11 of 20 turned bad", True),
+    ],
+)
+def test_alive_is_who_gets_on_with_what_could_go_on(partition, halted, alive):
+    """Polling alone is no life: work that waits for nothing is finished within two minutes, be it one event."""
+    now = [0.0]
+    intake = Intake(partitions={2: partition}, halted=halted)
+    health = Health(intake, lambda: now[0])
+    for at in range(0, 150, 10):
+        now[0], intake.polls = float(at), at
+        told = health.live()
+    assert (told is None) is alive
+    if not alive:
+        assert told == "partition 2: 3 events wait, none was finished for 140 s"
+        partition.finished += 1
+        assert health.live() is None

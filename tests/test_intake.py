@@ -10,9 +10,10 @@ from support.outlet import MemoryBroker, MemoryOutlet
 from support.partitions import NOW, GatedDesk, Notes, record, settle
 
 from worker.errors import PartitionLost, Stopped
-from worker.intake import Intake
+from worker.intake import STUCK_LOOKS, Intake
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
+from worker.records import LogRange
 from worker.settings.tree import Intake as Settings
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ class FakeMember:
     """A group of one, whose log the test fills; records come only from sought, unpaused partitions."""
 
     def __init__(self, log: dict[int, list[Received]]) -> None:
-        self.log = log
+        self.records = log
         self.positions: dict[int, int] = {}
         self.paused: set[int] = set()
         self.ours: set[int] = set()
         self.refusals = 0
         self.confirmed = 0
+        self.stuck: set[int] = set()
+        self.asked: list[set[int]] = []
         self.seeks: list[tuple[int, int]] = []
 
     async def poll(self, timeout_s: float, most: int) -> Mapping[int, Sequence[Received]]:
@@ -38,7 +41,7 @@ class FakeMember:
         found = {}
         for number in sorted(self.ours - self.paused):
             at = self.positions.get(number, 0)
-            records = [r for r in self.log.get(number, []) if r.position.offset >= at][:most]
+            records = [r for r in self.records.get(number, []) if r.position.offset >= at][:most]
             if records:
                 found[number] = records
                 self.positions[number] = records[-1].position.offset + 1
@@ -57,8 +60,12 @@ class FakeMember:
     def owned(self) -> frozenset[int]:
         return frozenset(self.ours)
 
-    async def earliest(self, partition: int) -> int:
-        return 0
+    async def log(self, partition: int) -> LogRange:
+        return LogRange(first=0, end=len(self.records[partition]))
+
+    async def behind(self, partitions: Collection[int]) -> Mapping[int, int]:
+        self.asked.append(set(partitions))
+        return {n: self.positions[n] for n in partitions if n in self.stuck}
 
     async def confirm(self, partition: int) -> None:
         self.confirmed += 1
@@ -67,7 +74,7 @@ class FakeMember:
             raise PartitionLost("the group does not know us")
 
     def lag(self, partition: int) -> int | None:
-        return len(self.log[partition]) - self.positions.get(partition, 0)
+        return len(self.records[partition]) - self.positions.get(partition, 0)
 
 
 class IntakeNotes:
@@ -77,6 +84,8 @@ class IntakeNotes:
         self.losses: list[tuple[int, str]] = []
         self.restorations: list[int] = []
         self.pauses: list[set[int]] = []
+        self.parkings: list[dict[int, str]] = []
+        self.halts: list[str] = []
 
     def assigned(self, partitions: Collection[int]) -> None:
         pass
@@ -92,6 +101,12 @@ class IntakeNotes:
 
     def paused(self, partitions: Collection[int]) -> None:
         self.pauses.append(set(partitions))
+
+    def parked(self, why: Mapping[int, str]) -> None:
+        self.parkings.append(dict(why))
+
+    def halted(self, why: str) -> None:
+        self.halts.append(why)
 
 
 class World:
@@ -122,6 +137,7 @@ class World:
             settings=self.settings,
             observer=Notes(),
             now=lambda: NOW,
+            owner="owner",
         )
 
     async def _wait(self, seconds: float) -> None:
@@ -341,3 +357,59 @@ async def test_it_has_joined_once_the_group_has_told_what_is_ours():
     assert not world.intake.joined
     await world.assign()
     assert world.intake.joined
+
+
+async def test_a_partition_whose_offset_was_moved_stands_still_and_the_others_go_on():
+    """One line says what to do; nobody asks the broker for it again and again, and a revocation ends it."""
+    world = World({0: log(0, 2), 1: log(1, 2)})
+    world.brokers[0].committed = 1
+    await world.assign(0, 1)
+    await world.run_until(lambda: world.brokers[1].committed == 2 and world.intake.parked)
+    assert "on_rewind" in world.intake.parked[0]
+    assert (world.intake.restoring, world.failures, world.brokers[0].epoch) == (frozenset(), [], 1)
+    await world.intake.on_revoked([0, 1])
+    assert [set(parked) for parked in world.notes.parkings] == [{0}, set()]
+
+
+async def test_once_halted_nothing_more_is_taken_in():
+    """Neither of what works nor of what is assigned later; it is told once."""
+    world = World({0: log(0, 3), 1: log(1, 3)}, open_gates=False)
+    await world.assign(0)
+    await world.run_until(lambda: world.desks[0].started)
+    world.intake.halt("11 of 20 streams turned bad")
+    world.intake.halt("12 of 20 streams turned bad")
+    await world.assign(1)
+    await world.run_until(lambda: 1 in world.intake.partitions)
+    await settle()
+    assert world.member.paused == {0, 1}
+    assert world.desks[1].started == []
+    assert world.notes.halts == [world.intake.halted] == ["11 of 20 streams turned bad"]
+    await world.intake.stop()
+
+
+async def test_a_consumer_that_is_stuck_ends_the_worker():
+    """The broker has more and nothing comes for a minute; a partition that is paused or moves on is not stuck."""
+    world = World({0: log(0, 1), 1: log(1, 1)})
+    await world.assign(0, 1)
+    await world.run_until(lambda: len(world.notes.restorations) == 2 and world.brokers[1].committed == 1)
+    world.member.stuck = {0, 1}
+    for look in range(STUCK_LOOKS - 1):
+        world.member.positions[0] = look
+        await world.intake._look()
+    with pytest.raises(Stopped, match=r"partition 1.*stands at offset 1 for 60 s"):
+        await world.intake._look()
+    await world.intake.stop()
+
+
+async def test_once_halted_a_partition_that_was_held_back_is_not_resumed():
+    """What is in work goes on to its end, and makes no room for more."""
+    world = World({0: [record(offset, f"s{offset}") for offset in range(20)]}, open_gates=False, max_segments=8)
+    await world.assign(0)
+    await world.run_until(lambda: world.notes.pauses)
+    world.intake.halt("11 of 20 streams turned bad")
+    for offset in range(20):
+        world.desks[0].gate(offset).set()
+    await world.run_until(lambda: world.intake.partitions[0].load == 0)
+    world.intake._hold_back()
+    assert world.member.paused == {0}
+    await world.intake.stop()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from support.assessments import START, a_look, a_match, a_segment, an_assessment
+from support.assessments import START, a_look, a_match, a_segment, an_assessment, at_ms
 
 from worker import conclude
+from worker.breaker import Breaker
 from worker.conclude import Rules
 from worker.escalation.context import Context
-from worker.observe import PartitionObserver
+from worker.observe import PartitionObserver, Sparing, breaker_judge
 from worker.policy.read import default
-from worker.records import Received
+from worker.records import Failure, Received
 from worker.settings.tree import LinkTemplates, Topics
 from worker.streams.state import StreamState
 from worker.telemetry import Telemetry
@@ -35,3 +36,28 @@ def test_an_incident_is_told_whatever_timestamp_its_publisher_set(timestamp_ms):
     telemetry = Telemetry()
     PartitionObserver(telemetry, 0).released(received, conclusion, START)
     assert b'change="opened"' in telemetry.expose("")[0]
+
+
+def test_one_bad_stream_is_told_once_in_a_while_and_no_other_is_kept_back():
+    """A flood of one publisher's dead letters hides nobody else's."""
+    sparing = Sparing(every_s=60.0, most=3)
+    told = [sparing.pass_("bad", at_s) for at_s in (0.0, 1.0, 59.0, 60.0, 61.0)]
+    assert told == [0, None, None, 2, None]
+    assert sparing.pass_("other", 61.0) == 0
+    for kind in ("a", "b", "c"):
+        assert sparing.pass_(kind, 62.0) == 0
+    assert sparing.pass_("bad", 63.0) == 0
+
+
+def test_a_bad_deploy_halts_intake_with_the_breaker_s_line():
+    """Each segment's turn reaches the breaker with what its stream was before; it halts once."""
+    halts: list[str] = []
+    judge = breaker_judge(Breaker(), halts.append, lambda: 0.0)
+    failure = Failure(stage="score", error="model_failed", reason="x")
+    for n in range(25):
+        position = replace(a_segment(0).position, partition=n % 2)
+        segment = a_segment(0, stream_id=f"s{n}", position=position)
+        before = StreamState(stream_id=f"s{n}", last_look_ms=at_ms(-10))
+        judge(before, an_assessment(segment, looks=(), outcome="dead_lettered", failure=failure))
+    assert len(halts) == 1
+    assert halts[0].startswith("20 of 20 streams")

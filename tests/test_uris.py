@@ -63,7 +63,7 @@ PARTS = st.text(st.characters(codec="ascii", categories=["Ll", "Nd"]), max_size=
 )
 def test_no_user_query_or_fragment_survives(scheme: str, host: str, path: str, noise: str) -> None:
     """Wherever the secret stands and whatever stands beside it."""
-    secret = "HUNTER"  # noqa: S105  # it plays one
+    secret = "HUNTER"  # it plays one
     uri = f"{scheme}://{noise}{secret}:{secret}@{host}/{path}?{secret}#{noise}{secret}"
     assert secret not in public_uri(uri)
     assert public_uri(uri) == f"{scheme}://{host}/{path}"

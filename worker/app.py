@@ -12,15 +12,17 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from worker import __version__, topics
 from worker.assess import Assessor, Plan
+from worker.breaker import Breaker
 from worker.conclude import Rules
 from worker.errors import Stopped, UsageError
 from worker.escalation.context import Context
@@ -36,10 +38,11 @@ from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet
 from worker.kafka.publisher import publisher
 from worker.lists.read import read_lists
 from worker.matching import Matcher
-from worker.observe import IntakeObserver, PartitionObserver, jail_observer, stage_observer
+from worker.observe import IntakeObserver, PartitionObserver, breaker_judge, jail_observer, stage_observer
 from worker.partition.desk import Desk
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
+from worker.partition.room import Room
 from worker.policy import read as policies
 from worker.records import ConfigReport, ListRef
 from worker.scoring import session as scoring
@@ -60,9 +63,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 GAUGES_EVERY_S = 1.0
+ENDING = (signal.SIGTERM, signal.SIGINT)
 CLOSING_S = 8.0
 """What is left of the grace period for closing clients, decoders and server when draining took too long."""
+WEAKER = (
+    "outputs are sent before the offset is committed: a crash between them repeats them, under the same ce_id; and a "
+    "worker that is cut off from its group may write beside its successor until it notices, since no broker fences it"
+)
 INIT_ROOM_BYTES = 256 * 1024
+
+
+T = TypeVar("T")
 
 
 class Loaded:
@@ -124,9 +135,18 @@ def _leave_no_core() -> None:
 async def _run(settings: Settings, loaded: Loaded) -> None:
     worker = Worker(settings, loaded)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         loop.add_signal_handler(number, worker.stop)
-    await worker.run()
+    try:
+        await worker.run()
+    finally:
+        for number in ENDING:  # one that comes now would end by force what has ended in good order
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _go_on(why: str) -> None:
+    log.error("the breaker would stop intake; intake.breaker is off", why=why)
 
 
 def now() -> datetime:
@@ -148,20 +168,22 @@ class Worker:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._partitions = 0
+        """Partitions for which there is state."""
         self._consuming: Intake | None = None
+        self._owner = uuid.uuid4().hex
+        self._room = Room()
+        stops = settings.intake.breaker == "stop"
+        self._judge = breaker_judge(Breaker(), self._halt if stops else _go_on, time.monotonic)
         self.web: Web | None = None
         self._lockdown: Lockdown | None = None
 
     async def run(self) -> None:
         """Start, supervise, drain, close. Raises what ended it."""
         async with AsyncExitStack() as closing:
-            intake, member = await self._start(closing)
-            self._consuming = intake
-            self._supervise(intake.run(), "intake")
-            self._supervise(self._gauges(intake), "gauges")
-            log.info("worker started", version=__version__, group=self._settings.kafka.group_id)
-            await self._stop.wait()
-            await self._drain(intake, member)
+            started = await self._unless_stopped(self._start(closing))
+            if started is not None:
+                await self._work(*started)
         if self._failure is not None:
             raise self._failure
         log.info("worker ended")
@@ -178,14 +200,33 @@ class Worker:
             os._exit(1)
         self._stop.set()
 
+    def _halt(self, why: str) -> None:
+        if self._consuming is not None:
+            self._consuming.halt(why)
+
     # --- start ---
 
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what comes of starting; None where SIGTERM came first, and it was given up."""
+        starting = asyncio.create_task(work, name="start")
+        stopped = asyncio.create_task(self._stop.wait(), name="stopped")
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            starting.cancel()  # does nothing where it is done
+            await asyncio.wait({starting, stopped})
+        return None if starting.cancelled() else starting.result()
+
     async def _start(self, closing: AsyncExitStack) -> tuple[Intake, GroupMember]:
+        if self._settings.kafka.guarantee == "at_least_once":
+            log.warning("at_least_once", weaker=WEAKER)
         await self._preflight()
         desk = Desk(await self._assessor(closing), self._rules, now)
         consumer = clients.member(self._settings.kafka)
         member = GroupMember(self._settings.kafka, self._settings.topics.segments, consumer=consumer, fail=self.fail)
         intake = self._intake(desk, consumer, member)
+        self._consuming = intake
         self.web = Web(self._settings.web, self.telemetry, Health(intake, time.monotonic))
         await self.web.start()
         closing.push_async_callback(self.web.stop)
@@ -198,6 +239,7 @@ class Worker:
         """Refuse to start beside topics that are missing or wrong, in one line that names them."""
         wanted = topics.names(self._settings)
         found = await admin.describe(self._settings.kafka, list(wanted.values()))
+        self._partitions = found[wanted["risk"]].partitions if wanted["risk"] in found else 0
         wrong = topics.problems(self._settings, found)
         for problem in wrong:
             if not problem.fatal:
@@ -242,10 +284,18 @@ class Worker:
         return Partition(
             outlet=kind(settings.kafka, settings.topics, number, consumer),
             desk=desk,
-            memory=Memory(topic=settings.topics.risk, partition=number, on_rewind=settings.intake.on_rewind),
+            memory=Memory(
+                topic=settings.topics.risk,
+                partition=number,
+                on_rewind=settings.intake.on_rewind,
+                limits=settings.streams,
+            ),
             settings=settings.intake,
             observer=PartitionObserver(self.telemetry, number),
             now=now,
+            owner=self._owner,
+            room=self._room,
+            judge=self._judge,
         )
 
     async def _tell_config(self) -> None:
@@ -258,6 +308,15 @@ class Worker:
             await to.send(write.config_message(report, topic=topic, source=self._rules.context.source))
 
     # --- supervise ---
+
+    async def _work(self, intake: Intake, member: GroupMember) -> None:
+        self._supervise(intake.run(), "intake")
+        self._supervise(intake.watch(), "watch")
+        self._supervise(self._gauges(intake), "gauges")
+        self._supervise(self._growth(intake, member), "growth")
+        log.info("worker started", version=__version__, group=self._settings.kafka.group_id)
+        await self._stop.wait()
+        await self._drain(intake, member)
 
     def fail(self, error: BaseException) -> None:
         """End the worker because of an error; the first one is the one that is told."""
@@ -275,6 +334,16 @@ class Worker:
                 self.fail(error)
         elif not self._stop.is_set():  # aiokafka's tasks can end so: nothing would go on, and nobody would say so
             self.fail(Stopped(f"{task.get_name()}: its task was cancelled, not by us"))
+
+    async def _growth(self, intake: Intake, member: GroupMember) -> None:
+        """Stop intake when segments has more partitions than there is state for: keys have other places now."""
+        names = self._settings.topics
+        while (count := member.partitions()) <= self._partitions:  # noqa: ASYNC110 - aiokafka tells nobody of it
+            await asyncio.sleep(GAUGES_EVERY_S)
+        intake.halt(
+            f"topic {names.segments} has grown from {self._partitions} to {count} partitions, and streams have moved "
+            f"away from their state on {names.risk}: stop all workers, framewatch state move --yes, start them"
+        )
 
     async def _gauges(self, intake: Intake) -> None:
         """Keep the gauges fresh, and measure how late the event loop is."""

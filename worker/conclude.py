@@ -113,6 +113,18 @@ def end(state: StreamState, event: StreamEnd, now: datetime, rules: Rules) -> Co
     return Conclusion(state=state, messages=messages, incident=incident)
 
 
+def silent(state: StreamState, now: datetime, rules: Rules, *, final: bool) -> Conclusion:
+    """Return what the silence of a stream with an open incident led to.
+
+    ``final``: the incident closes whatever it is.
+    """
+    policy = rules.policy.for_tenant(state.tenant)
+    after, decision = risk.end(state.risk, policy, why="idle", final=final)
+    state = replace(state, risk=after)
+    incident, messages = _tell(decision, None, state, now, rules)
+    return Conclusion(state=state, messages=messages, incident=incident)
+
+
 def refused(received: Received, failure: Failure, now: datetime, rules: Rules) -> Conclusion:
     """Return what an event led to that could not be read, or an initialisation that could not be fetched."""
     messages: tuple[Message, ...] = (_dead_letter(received, failure, now, rules),)

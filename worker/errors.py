@@ -48,3 +48,7 @@ class PartitionLost(FramewatchError):
 
 class Stopped(FramewatchError):
     """The worker cannot go on: it ends with this one line and a non-zero status."""
+
+
+class Moved(Stopped):
+    """State, committed offset and log of a partition disagree: it stands still until an operator says what holds."""

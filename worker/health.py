@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from worker.partition.life import Partition
 
+NO_PROGRESS_S = 120.0
+"""Work that waits is finished, held or dead-lettered within a few deadlines: so long without any is none."""
 STUCK_S = 60.0
 """The loop polls five times a second: a minute without a poll is no progress."""
 
@@ -18,6 +20,7 @@ class Watched(Protocol):
 
     polls: int
     joined: bool
+    halted: str | None
 
     @property
     def partitions(self) -> Mapping[int, Partition]:
@@ -26,6 +29,10 @@ class Watched(Protocol):
     @property
     def restoring(self) -> frozenset[int]:
         """The partitions that do not work yet."""
+
+    @property
+    def parked(self) -> Mapping[int, str]:
+        """The partitions that stand still until an operator says what holds, and why."""
 
 
 class Health:
@@ -37,19 +44,37 @@ class Health:
         self._clock = clock
         self._polls = -1
         self._polled_at = clock()
+        self._finished: dict[int, int] = {}
+        self._finished_at: dict[int, float] = {}
 
     def live(self) -> str | None:
-        """Return why a restart would help, if it would: nothing has been polled for a minute."""
+        """Return why a restart would help, if it would: nothing is polled, or work that could go on does not.
+
+        A broker that is away is no reason: polls go on, and partitions whose results can't leave are taken again.
+        """
         at = self._clock()
         if self._intake.polls != self._polls:
             self._polls, self._polled_at = self._intake.polls, at
         stuck_s = at - self._polled_at
-        return f"nothing was polled for {stuck_s:.0f} s" if stuck_s > STUCK_S else None
+        return f"nothing was polled for {stuck_s:.0f} s" if stuck_s > STUCK_S else self._idle(at)
+
+    def _idle(self, at: float) -> str | None:
+        for number, partition in self._intake.partitions.items():
+            waits = partition.unfinished and not partition.held and self._intake.halted is None
+            if not waits or self._finished.get(number) != partition.finished:
+                self._finished[number], self._finished_at[number] = partition.finished, at
+            elif (idle_s := at - self._finished_at[number]) > NO_PROGRESS_S:
+                return f"partition {number}: {partition.unfinished} events wait, none was finished for {idle_s:.0f} s"
+        return None
 
     def ready(self) -> str | None:
         """Return why this worker does not do its work now. One without partitions is ready."""
         if not self._intake.joined:
             return "has not joined its group yet"
+        if self._intake.halted is not None:
+            return f"intake is stopped: {self._intake.halted}"
+        if self._intake.parked:
+            return "; ".join(self._intake.parked.values())
         if restoring := self._intake.restoring:
             return f"restoring partitions {', '.join(map(str, sorted(restoring)))}"
         held = [(number, partition.held) for number, partition in self._intake.partitions.items() if partition.held]

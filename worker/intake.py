@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from worker.errors import PartitionLost, Stopped
+from worker.errors import Moved, PartitionLost, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from worker.partition.life import Partition
-    from worker.records import Received
+    from worker.records import LogRange, Received
     from worker.settings.tree import Intake as IntakeSettings
 
 RETAKE_FIRST_S = 0.2
 RETAKE_MOST_S = 10.0
 POLL_S = 0.2
+WATCH_S = 10.0
+STUCK_LOOKS = 7
+"""In so many looks in a row a partition stood at the same offset with more behind it: a minute."""
 BATCH = 64
 """Records of one poll: more would overshoot the limits before anything is paused."""
 
@@ -44,8 +47,11 @@ class Member(Protocol):
     def owned(self) -> frozenset[int]:
         """Return the partitions that the group has given us."""
 
-    async def earliest(self, partition: int) -> int:
-        """Return the first offset that there is."""
+    async def log(self, partition: int) -> LogRange:
+        """Return which offsets the log holds."""
+
+    async def behind(self, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return the positions of those for which the broker has more; nothing where it does not answer."""
 
     async def confirm(self, partition: int) -> None:
         """Return when the group says that the partition is still ours; else raise PartitionLost."""
@@ -72,6 +78,12 @@ class IntakeObserver(Protocol):
     def paused(self, partitions: Collection[int]) -> None:
         """Note which partitions are held back now."""
 
+    def parked(self, why: Mapping[int, str]) -> None:
+        """Note which partitions stand still until an operator says what holds, and why."""
+
+    def halted(self, why: str) -> None:
+        """Note that nothing more is taken in."""
+
 
 class Intake:
     """Owns the partitions that the group gives to this process."""
@@ -97,7 +109,11 @@ class Intake:
         self._working: dict[int, Partition] = {}
         self._paused: set[int] = set()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._parked: dict[int, str] = {}
+        self._looks: dict[int, tuple[int, int]] = {}
         self._stopping = False
+        self.halted: str | None = None
+        """Why nothing more is taken in; None while it is."""
         self.joined = False
         """Whether the group has told which partitions are ours, be it none."""
         self.polls = 0
@@ -113,6 +129,37 @@ class Intake:
             for number, records in batches.items():
                 self._dispatch(number, records)
             self._hold_back()
+
+    async def watch(self) -> None:
+        """End the worker when its consumer is stuck; a fresh one is not.
+
+        After a broker's restart aiokafka's can go on asking for nothing without a sign (aio-libs/aiokafka#1154, #703).
+        """
+        while True:
+            await self._wait(WATCH_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        asked = frozenset(self._working) - self._paused if self.halted is None else frozenset()
+        behind = await self._member.behind(asked)
+        before = self._looks
+        self._looks = {n: (at, before[n][1] + 1 if before.get(n, (None,))[0] == at else 1) for n, at in behind.items()}
+        for number, (at, looks) in self._looks.items():
+            if looks >= STUCK_LOOKS and number in self._working and number not in self._paused:
+                raise Stopped(
+                    f"partition {number}: the consumer stands at offset {at} for {(looks - 1) * WATCH_S:.0f} s, though "
+                    "the broker answers and has more (aiokafka#1154): start afresh"
+                )
+
+    def halt(self, why: str) -> None:
+        """Take nothing more in and begin nothing more; what is finished still leaves. Only a restart ends this."""
+        if self.halted is not None:
+            return
+        self.halted = why
+        self._member.pause(self._working)
+        for partition in self._working.values():
+            partition.halt()
+        self._observer.halted(why)
 
     async def stop(self) -> None:
         """Hand every partition over; a hand-over that a rebalance has begun is waited for as well."""
@@ -130,7 +177,12 @@ class Intake:
     @property
     def restoring(self) -> frozenset[int]:
         """Those that are ours and do not work yet."""
-        return frozenset(self._owners) - frozenset(self._working)
+        return frozenset(self._owners) - frozenset(self._working) - frozenset(self._parked)
+
+    @property
+    def parked(self) -> Mapping[int, str]:
+        """Those that stand still until an operator says what holds, and why."""
+        return self._parked
 
     def lag(self, partition: int) -> int | None:
         """Return how many records wait at the broker."""
@@ -144,6 +196,8 @@ class Intake:
 
     def _hold_back(self) -> None:
         """Pause what is full, each partition for itself, and resume it well below its limit (hysteresis)."""
+        if self.halted is not None:
+            return
         full = {n for n, p in self._working.items() if self._fullness(p) >= 1}
         low = {n for n in self._paused & set(self._working) if self._fullness(self._working[n]) <= self._resume_below}
         if begin := full - self._paused:
@@ -205,6 +259,8 @@ class Intake:
         owner = self._owners.pop(number, None)
         partition = self._working.pop(number, None)
         self._no_longer_paused(number)
+        if self._parked.pop(number, None) is not None:
+            self._observer.parked(self._parked)
         try:
             if partition is not None:
                 await partition.hand_over()
@@ -233,6 +289,10 @@ class Intake:
                 if partition.released:  # taking it proves nothing: its release may fail each time
                     backoff_s = RETAKE_FIRST_S
                 await self._set_aside(number, partition)
+            except Moved as moved:
+                await self._set_aside(number, partition)
+                self._park(number, moved)
+                return
             except BaseException:
                 await self._set_aside(number, partition)
                 raise
@@ -241,13 +301,21 @@ class Intake:
             await self._still_ours(number, backoff_s)
             backoff_s = min(RETAKE_MOST_S, backoff_s * 2)
 
+    def _park(self, number: int, moved: Moved) -> None:
+        """Let a partition stand still: the others' streams are watched, and it is not served by whoever asks again."""
+        self._parked[number] = str(moved)
+        self._observer.parked(self._parked)
+
     async def _take(self, number: int, partition: Partition) -> None:
         started = asyncio.get_running_loop().time()
-        offset = await partition.take(lambda: self._member.earliest(number))
+        offset = await partition.take(lambda: self._member.log(number))
         self._member.seek(number, offset)
         self._working[number] = partition
         self._no_longer_paused(number)
-        self._member.resume([number])
+        if self.halted is None:
+            self._member.resume([number])
+        else:
+            partition.halt()
         self._observer.restored(number, asyncio.get_running_loop().time() - started)
 
     async def _set_aside(self, number: int, partition: Partition) -> None:

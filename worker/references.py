@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from worker.errors import Stopped
 from worker.records import Reference, SegmentRef
 from worker.uris import public_text, public_uri
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+SHA256_BYTES = 32
 WallTimeFrom = Literal["ce_time", "record"]
 
 
@@ -79,6 +84,46 @@ def keep(placed: Placed, *, began_s: float) -> Kept:
         content_type=segment.content_type,
         starts_at_s=placed.media_time_s,
         began_s=began_s,
+    )
+
+
+class _Packed(Struct, frozen=True, array_like=True):
+    entries: bytes
+    """The entries without their digests, as MessagePack, deflated: most of it is the same in all of them."""
+    digests: bytes
+    """The digests one after the other, for those entries that have one."""
+    digested: tuple[bool, ...]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_packed_decoder = msgspec.msgpack.Decoder(_Packed)
+_entries_decoder = msgspec.msgpack.Decoder(tuple[Kept, ...])
+
+
+def packed(entries: tuple[Kept, ...]) -> bytes:
+    """Return segments in a third of the room, some 50 bytes each; nothing for none."""
+    if not entries:
+        return b""
+    bare = _encoder.encode([replace(entry, sha256=None) for entry in entries])
+    digests = [entry.sha256 for entry in entries]
+    return _encoder.encode(
+        _Packed(zlib.compress(bare, 1), b"".join(filter(None, digests)), tuple(one is not None for one in digests))
+    )
+
+
+def unpacked(data: bytes) -> tuple[Kept, ...]:
+    """Return the segments that ``packed`` was given. Raises Stopped where the bytes are damaged."""
+    if not data:
+        return ()
+    try:
+        found = _packed_decoder.decode(data)
+        bare = _entries_decoder.decode(zlib.decompress(found.entries))
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise Stopped(f"a stream's record of segments to preserve is damaged: {error}") from error
+    digests = (found.digests[at : at + SHA256_BYTES] for at in range(0, len(found.digests), SHA256_BYTES))
+    return tuple(
+        replace(entry, sha256=next(digests, None)) if known else entry
+        for entry, known in zip(bare, found.digested, strict=False)
     )
 
 

@@ -17,6 +17,22 @@ ROOM_BYTES = 64 * 1024
 """Headers, key and framing of a record, above its body."""
 COPIES_FOR_QUORUM = 3
 
+RISK: Mapping[str, str] = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 * MIB),
+    "segment.ms": str(600_000),
+    "max.compaction.lag.ms": str(3_600_000),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+"""The cleaner compacts closed segments only: small ones that close soon leave little history to restore from."""
+SLOWEST: Mapping[str, float] = {
+    "segment.bytes": 128 * MIB,
+    "segment.ms": 6 * 3_600_000,
+    "max.compaction.lag.ms": 6 * 3_600_000,
+    "min.cleanable.dirty.ratio": 0.5,
+}
+"""Above these a start says what to set."""
+
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 Role = Literal["segments", "escalations", "dead_letters", "risk", "assessments"]
@@ -60,6 +76,15 @@ def names(settings: Settings) -> dict[Role, str]:
     return {role: name for role, name in roles.items() if name}
 
 
+def transactional_prefix(group_id: str, segments: str) -> str:
+    """Return how the transactional ids of a topic's partitions begin, before the partition's number.
+
+    No topic's name has a slash, so that no other group and topic make the same: ``a-b`` and ``c`` would, with hyphens,
+    be ``a`` and ``b-c``, and fence each other.
+    """
+    return f"{group_id}/{segments}/"
+
+
 def wanted(settings: Settings, partitions: int, *, replication: int = 1) -> dict[Role, Topic]:
     """Return each topic in use as ``topics create`` makes it, with ``partitions`` for segments and risk.
 
@@ -74,13 +99,7 @@ def wanted(settings: Settings, partitions: int, *, replication: int = 1) -> dict
         "escalations": _kept(days=30),
         "dead_letters": _kept(days=14),
         "assessments": _kept(days=90),
-        "risk": {
-            "cleanup.policy": "compact",
-            "segment.bytes": str(16 * MIB),
-            "segment.ms": str(600_000),
-            "max.compaction.lag.ms": str(3_600_000),
-            "min.cleanable.dirty.ratio": "0.1",
-        },
+        "risk": dict(RISK),
     }
     size = {"max.message.bytes": str(settings.kafka.max_message_bytes + ROOM_BYTES)}
     safe = {"min.insync.replicas": "2"} if replication >= COPIES_FOR_QUORUM else {}
@@ -136,10 +155,21 @@ def problems(settings: Settings, found: Mapping[str, Topic]) -> list[Problem]:
             Problem(
                 topic=risk.name,
                 what=f"it has {risk.partitions} partitions, {segments.name} has {segments.partitions}",
-                remedy="both must have the same number, since a stream's state stands beside its segments",
+                remedy="both must have the same number, since a stream's state stands beside its segments"
+                + ("; framewatch state move moves the state" if segments.partitions > risk.partitions else ""),
             )
         )
     return wrong
+
+
+def _slow_to_restore(topic: Topic) -> list[Problem]:
+    """Return what keeps history: a new owner of a partition reads all that is not compacted yet."""
+    slow = [name for name, most in SLOWEST.items() if float(topic.config.get(name, 0)) > most]
+    if not slow:
+        return []
+    what = "restoring will be slow: " + ", ".join(f"{name} is {topic.config[name]}" for name in slow)
+    remedy = "set " + ", ".join(f"{name}={RISK[name]}" for name in slow)
+    return [Problem(topic=topic.name, what=what, remedy=remedy, fatal=False)]
 
 
 def _config_problems(role: Role, topic: Topic, settings: Settings) -> list[Problem]:
@@ -151,6 +181,8 @@ def _config_problems(role: Role, topic: Topic, settings: Settings) -> list[Probl
                 topic=topic.name, what=f"cleanup.policy is {policy}: state would be lost", remedy="set it to compact"
             )
         )
+    elif role == "risk":
+        wrong += _slow_to_restore(topic)
     if role != "risk" and policy is not None and "compact" in policy:
         wrong.append(
             Problem(

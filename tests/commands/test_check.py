@@ -255,6 +255,7 @@ async def test_a_right_deployment_passes_beside_a_worker(broker):
         assert check.ok(found), told(found)
         assert {f.what for f in found if f.level == "pass"} >= {
             "brokers",
+            "link",
             "transactions",
             "model",
             "decoder",
@@ -267,7 +268,7 @@ async def test_a_right_deployment_passes_beside_a_worker(broker):
 def test_the_probes_id_is_granted_and_no_partitions():
     """It begins as the worker's ids do, and does not end in a number as they all do."""
     probe_id = broker_checks.probe_id(Settings())
-    assert probe_id.startswith("framewatch-segments-")
+    assert probe_id.startswith("framewatch/segments/")
     assert not probe_id.rpartition("-")[2].isdigit()
 
 

@@ -104,9 +104,9 @@ def test_the_worker_may_do_what_a_release_needs():
         assert "Write" in by_name["topic", topic].operations
     assert "Write" not in by_name["topic", "segments"].operations
     assert {"Read"} <= set(by_name["topic", "risk"].operations) & set(by_name["group", "framewatch"].operations)
-    ids = by_name["transactional_id", "framewatch-segments-"]
+    ids = by_name["transactional_id", "framewatch/segments/"]
     assert ids.prefixed
-    assert "framewatch-segments-3".startswith(ids.name or "")
+    assert "framewatch/segments/3".startswith(ids.name or "")
     assert by_name["cluster", None].operations == ("IdempotentWrite",)
 
 

@@ -414,7 +414,7 @@ async def test_a_key_service_that_refuses_is_not_the_segments_fault(tmp_path: Pa
             "bucket",
             account_name="a",
             client_id="c",
-            client_secret="hush",  # noqa: S106 (of no use anywhere)
+            client_secret="hush",
             tenant_id="t",
             authority_host=f"http://127.0.0.1:{server.port}",
             client_options={"allow_http": True},

@@ -356,7 +356,7 @@ class TestS3(Contract, PinsContract):
 
     async def test_a_store_that_refuses_us_holds_and_tells_no_secret(self, s3_server: Server, tmp_path: Path) -> None:
         """Credentials are the operator's to mend: no segment is lost for them."""
-        fetcher = self.fetcher(s3_server, tmp_path, secret="hush")  # noqa: S106 (it is wrong on purpose)
+        fetcher = self.fetcher(s3_server, tmp_path, secret="hush")
         with pytest.raises(Held, match=r"^s3://contract/live/root/: the store refuses us") as caught:
             await fetcher.fetch(Reference(uri="s3://contract/live/root/a.ts"), max_bytes=MOST)
         assert "hush" not in str(caught.value) + repr(fetcher)

@@ -274,7 +274,7 @@ def test_a_replay_from_a_snapshot_gives_the_same(told: list[Assessment], cut: in
     """Whoever restores a snapshot and goes on from there places every segment as the one before would have."""
     whole, placed = play(*told)
     half, first = play(*told[:cut])
-    restored, rest = play(*told[cut:], state=restore(snapshot(half)))
+    restored, rest = play(*told[cut:], state=restore(half.stream_id, snapshot(half), half.older))
     assert restored == whole
     assert [(p.media_time_s, p.elapsed_s, p.watched_s) for p in first + rest] == [
         (p.media_time_s, p.elapsed_s, p.watched_s) for p in placed

@@ -9,8 +9,9 @@ from support.assessments import START, a_look, a_match, a_segment, an_assessment
 
 from worker.errors import Stopped
 from worker.records import Assessment, EventId, Failure, OpenIncident, Reference, Sighting, StreamRisk
-from worker.streams.memory import MOST_KEPT, advance
-from worker.streams.state import VERSION, StreamState, restore, snapshot
+from worker.references import packed
+from worker.streams.memory import LOOSE, advance
+from worker.streams.state import MOST_KEPT, VERSION, StreamState, restore, snapshot
 
 NEW = StreamState(stream_id="stream-1")
 
@@ -49,28 +50,33 @@ def test_a_snapshot_holds_all() -> None:
         risk=StreamRisk(value=1.25, peak=3.5, quiet_s=2.0, incident=an_incident()),
         sightings=(Sighting(list="l", entry="e", media_time_s=1.5, at_s=0.25),),
     )
-    assert restore(snapshot(state)) == state
+    assert restore("stream-1", snapshot(state), state.older) == state
 
 
 def test_a_snapshot_is_small() -> None:
-    """A stream costs under 1.75 kB, and under 0.2 kB for each segment that may have to be preserved."""
-    state = play(*many(200))
-    assert len(snapshot(replace(state, recent=()))) < 1750
-    assert len(snapshot(state)) < 1750 + 200 * len(state.recent)
+    """A stream costs under 1.3 kB, under 0.2 kB for each loose segment to preserve, and 60 bytes for a packed one."""
+    state = play(*many(203))
+    assert len(snapshot(replace(state, tail=()))) < 1300
+    assert len(state.tail) == LOOSE - 1
+    assert len(snapshot(state)) < 1300 + 200 * len(state.tail)
+    assert len(state.older) < 60 * len(state.recent)
 
 
 def test_a_newer_snapshot_is_refused_with_its_version() -> None:
     """A worker that is too old says so rather than guess."""
     newer = msgspec.msgpack.encode([VERSION + 1, {"unknown": "shape"}])
     with pytest.raises(Stopped, match=f"version {VERSION + 1}.*newer Framewatch"):
-        restore(newer)
+        restore("s", newer)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x01\x02\x03", snapshot(NEW)[:-3], b"null"])
+DAMAGED = [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x93\x02\x02\x03", snapshot(NEW)[:-3], b"null"]
+
+
+@pytest.mark.parametrize("data", DAMAGED)
 def test_a_damaged_snapshot_is_refused(data: bytes) -> None:
     """Nothing is made up where a snapshot can't be read."""
     with pytest.raises(Stopped, match="damaged"):
-        restore(data)
+        restore("s", data)
 
 
 def test_a_state_says_through_which_record_it_is() -> None:
@@ -149,6 +155,7 @@ def test_references_are_kept_without_credentials() -> None:
     kept = state.recent[0].segment()
     assert (kept.ref, kept.initref, kept.byterange) == ("https://host/live/1.m4s",) * 2 + ("5-9",)
     assert b"secret" not in snapshot(state)
+    assert b"secret" not in packed(state.recent)
 
 
 @pytest.mark.parametrize(

@@ -13,27 +13,42 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 POM = ROOT / "tests" / "integration" / "pom.xml"
 CLUSTER_ID = "ZnJhbWV3YXRjaC10ZXN0cw"
 MAX_MESSAGE_BYTES = 9 * 1024 * 1024
 OLDEST_JAVA = 17
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 STARTS_WITHIN_S = 60.0
 STOPS_WITHIN_S = 10.0
 # Every client's and broker's whole configuration would push what matters out of the log's tail.
 QUIET = [
     f"-Dorg.slf4j.simpleLogger.log.{name}=warn" for name in ("kafka.server.KafkaConfig", "org.apache.kafka.common")
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """One more door of a broker, beside the plain one."""
+
+    name: str
+    """Letters only."""
+    protocol: str
+    """SSL, SASL_PLAINTEXT or SASL_SSL."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Its own, without the prefix ``listener.name.<name>.``."""
 
 
 def why_not() -> str | None:
@@ -82,23 +97,41 @@ class Broker:
         folder: Where its data, configuration and log lie.
         node_id: Its number in the cluster, from 1.
         voters: Every node's controller port by its node id, this one's included.
+        listeners: Doors beside the plain one.
+        users: Names and SCRAM passwords that it knows from the start.
     """
 
-    def __init__(self, folder: Path, *, node_id: int, voters: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        node_id: int,
+        voters: Mapping[int, int],
+        listeners: Sequence[Listener] = (),
+        users: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._log = folder / "broker.log"
         self._classpath = f"{jars()}/*"
-        [self._port] = free_ports(1)
+        self._port, *others = free_ports(1 + len(listeners))
+        doors = dict(zip(listeners, others, strict=True))
+        self._doors = {door.name: port for door, port in doors.items()}
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
         self._properties = folder / "server.properties"
-        self._properties.write_text(_properties(folder, node_id, self._port, voters))
-        self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)).wait()
+        self._properties.write_text(_properties(folder, node_id, self._port, voters, doors))
+        scram = [(kind, name, word) for name, word in (users or {}).items() for kind in SCRAM]
+        known = [f"--add-scram={kind}=[name={name},password={word}]" for kind, name, word in scram]
+        self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties), *known).wait()
 
     @property
     def address(self) -> str:
         """host:port of this broker; the same after a restart."""
         return f"127.0.0.1:{self._port}"
+
+    def door(self, name: str) -> str:
+        """host:port of one of its listeners."""
+        return f"127.0.0.1:{self._doors[name]}"
 
     def start(self) -> None:
         """Starts the process; it answers a little later."""
@@ -169,11 +202,12 @@ class Cluster:
     Args:
         folder: Where everything of it lies.
         size: How many brokers.
+        more: ``listeners`` and ``users`` of each.
     """
 
-    def __init__(self, folder: Path, size: int = 1) -> None:
+    def __init__(self, folder: Path, size: int = 1, **more: Any) -> None:
         voters = dict(enumerate(free_ports(size), start=1))
-        self.brokers = [Broker(folder / f"node-{node}", node_id=node, voters=voters) for node in voters]
+        self.brokers = [Broker(folder / f"node-{node}", node_id=node, voters=voters, **more) for node in voters]
 
     def __enter__(self) -> Self:
         try:
@@ -263,9 +297,9 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, size: int = 1) -> Iterator[Cluster]:
+def running(folder: Path, size: int = 1, **more: Any) -> Iterator[Cluster]:
     """A cluster for as long as the context lasts."""
-    with Cluster(folder, size) as cluster:
+    with Cluster(folder, size, **more) as cluster:
         yield cluster
 
 
@@ -281,15 +315,17 @@ def _knows(admin: AdminClient, brokers: int) -> bool:
         return False
 
 
-def _properties(folder: Path, node_id: int, port: int, voters: Mapping[int, int]) -> str:
+def _properties(folder: Path, node_id: int, port: int, voters: Mapping[int, int], doors: Mapping[Listener, int]) -> str:
     replicas = len(voters)
+    more = "".join(f",{door.name}://127.0.0.1:{at}" for door, at in doors.items())
     settings = {
         "process.roles": "broker,controller",
         "node.id": node_id,
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{voters[node_id]}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{voters[node_id]}{more}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}{more}",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+        + "".join(f",{door.name}:{door.protocol}" for door in doors),
         "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{at}" for node, at in voters.items()),
         "log.dirs": folder / "data",
         "auto.create.topics.enable": "false",
@@ -308,4 +344,6 @@ def _properties(folder: Path, node_id: int, port: int, voters: Mapping[int, int]
         "num.recovery.threads.per.data.dir": 1,
         "log.cleaner.dedupe.buffer.size": 2 * 1024 * 1024,
     }
+    for door in doors:
+        settings |= {f"listener.name.{door.name.lower()}.{key}": value for key, value in door.properties.items()}
     return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -23,6 +23,8 @@ class MemoryBroker:
         self.epoch = 0
         self.fail_next: int = 0
         self.lose_answer = False
+        self.lose_commits = 0
+        """So many releases die between their messages and the commit, as only those without transactions can."""
 
     def on(self, topic: str) -> list[Message]:
         """Return what a read_committed reader sees on a topic."""
@@ -58,6 +60,9 @@ class MemoryOutlet:
             broker.fail_next -= 1
             raise PartitionLost("the broker is away")
         broker.messages.extend(messages)
+        if broker.lose_commits:
+            broker.lose_commits -= 1
+            raise PartitionLost("died before the commit")
         broker.committed = next_offset
         broker.commits.append(next_offset)
         if broker.lose_answer:

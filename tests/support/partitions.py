@@ -13,7 +13,8 @@ from worker.conclude import Conclusion
 from worker.errors import SegmentError
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
-from worker.records import EventId, Failure, Message, Position, Received, StreamEnd
+from worker.partition.room import Room
+from worker.records import EventId, Failure, LogRange, Message, Position, Received, StreamEnd
 from worker.settings.tree import Intake
 from worker.streams.state import StreamState
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.partition.outlet import Outlet
-    from worker.records import Event
+    from worker.records import Assessment, Event
+    from worker.streams.store import Census
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,6 +42,9 @@ class GatedDesk:
         self.started: list[int] = []
         self.finished: list[int] = []
         self.errors: dict[int, list[Exception]] = {}
+        self.deadly: set[int] = set()
+        """The process dies of these: they are begun and never end."""
+        self.died_of: list[int] = []
         self._gates: dict[int, asyncio.Event] = {}
 
     def gate(self, offset: int) -> asyncio.Event:
@@ -64,6 +69,9 @@ class GatedDesk:
         offset = received.position.offset
         self.started.append(offset)
         state = memory.state(event.stream_id)
+        if offset in self.deadly:
+            self.died_of.append(offset)
+            await asyncio.Event().wait()
         if not self.open_gates:
             await self.gate(offset).wait()
         if self.errors.get(offset):
@@ -84,6 +92,9 @@ class Notes:
         self.why_held: list[str] = []
         self.abandoned_events = 0
         self.expired_events = 0
+        self.moves: list[str] = []
+        self.silences: list[Conclusion] = []
+        self.searches: list[tuple[int, int]] = []
 
     def consumed(self, received: Received) -> None:
         self.consumed_offsets.append(received.position.offset)
@@ -101,6 +112,21 @@ class Notes:
     def expired(self, events: int) -> None:
         self.expired_events += events
 
+    def moved(self, why: str) -> None:
+        self.moves.append(why)
+
+    def searching(self, first: int, end: int) -> None:
+        self.searches.append((first, end))
+
+    def restoring(self, records: int) -> None:
+        self.restored_records = records
+
+    def remembers(self, census: Census) -> None:
+        self.census = census
+
+    def silent(self, conclusion: Conclusion) -> None:
+        self.silences.append(conclusion)
+
     def abandoned(self, events: int) -> None:
         self.abandoned_events += events
 
@@ -114,7 +140,12 @@ class Bench:
         self.notes = Notes()
         self.settings = Intake(release_interval_s=interval_s, drain_s=drain_s)
         self.waits: list[float] = []
+        self.judged: list[tuple[StreamState, Assessment]] = []
         self.earliest_offset = 0
+        self.end_offset = 1_000_000
+        self.room = Room()
+        self.owner = "owner"
+        """A new one is a new process: the one before has died."""
 
     def partition(self, *, on_rewind: str = "stop", outlet: Outlet | None = None) -> Partition:
         """A new owner."""
@@ -125,12 +156,19 @@ class Bench:
             settings=self.settings,
             observer=self.notes,
             now=lambda: NOW,
+            owner=self.owner,
+            room=self.room,
+            judge=self.judge,
             pause=self._wait,
         )
 
-    async def earliest(self) -> int:
-        """The log's first offset."""
-        return self.earliest_offset
+    async def earliest(self) -> LogRange:
+        """What the log holds."""
+        return LogRange(first=self.earliest_offset, end=self.end_offset)
+
+    def judge(self, before: StreamState, assessment: Assessment) -> None:
+        """Keep what the partition tells of its segments."""
+        self.judged.append((before, assessment))
 
     async def taken(self, **more: str) -> Partition:
         """A new owner that has taken the partition."""

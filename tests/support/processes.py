@@ -31,14 +31,14 @@ class WorkerProcess:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, deployment: Deployment) -> Self:
-        """Start one; it works a little later."""
+    async def start(cls, deployment: Deployment, *command: str) -> Self:
+        """Start one, or what ``command`` names instead of the real one; it works a little later."""
         return cls(
             await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "worker", "run"),
+                *("-m", *(command or ("worker", "run"))),
                 cwd=ROOT,
-                env=os.environ | _environment(deployment.settings),
+                env=os.environ | {"PYTHONPATH": str(ROOT / "tests")} | _environment(deployment.settings),
                 stderr=asyncio.subprocess.PIPE,
             )
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STARTS_WITHIN_S = 60.0
 REGION = "us-east-1"
 ACCESS_KEY_ID = "framewatch-tests"
-SECRET_ACCESS_KEY = "of-no-use-elsewhere"  # noqa: S105 (the server lives for one run, on loopback)
+SECRET_ACCESS_KEY = "of-no-use-elsewhere"
 
 
 class Server(Struct, frozen=True, kw_only=True):

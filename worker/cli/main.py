@@ -45,6 +45,7 @@ COMMANDS = (
     Command("incident", "worker.cli.incident:incident", LOOK, "Send an incident that says it is a test."),
     Command("check", "worker.cli.check:check", SETUP, "Look whether a worker can start, and what to do if not."),
     Command("topics", "worker.cli.topics:app", SETUP, "Make the topics, or write them and their rights down."),
+    Command("state", "worker.cli.state:app", SETUP, "Move the streams' state after the segments topic has grown."),
     Command("model", "worker.cli.model:app", SETUP, "Check a classifier's folder, or make one."),
     Command("settings", "worker.cli.settings:settings", LOOK, "Show the settings in effect and where each came from."),
     Command("schema", "worker.cli.schema:schema", LOOK, "Write the contract's JSON Schemas and AsyncAPI document."),

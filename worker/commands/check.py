@@ -39,6 +39,7 @@ async def everything(settings: Settings) -> list[Finding]:
     if all(finding.level != "failure" for finding in reached):
         asked = await findings(
             [
+                _of_broker("link", broker.linked, settings),
                 _of_broker("topics", broker.topics_right, settings),
                 _of_broker("transactions", broker.transactions, settings),
             ]
@@ -104,7 +105,8 @@ def _of_files(what: str, look: Callable[[Settings], Sequence[Finding]], settings
 
 
 _REMEDIES = {
-    "brokers": "is kafka.bootstrap_servers right, and can this machine reach it?",
+    "brokers": "is kafka.bootstrap_servers right, and can this machine reach it? see docs/kafka-security.md",
+    "link": "see docs/kafka-security.md",
     "topics": "may this principal describe the topics? framewatch topics print writes its rights down",
     "transactions": (
         "grant the transactional id (framewatch topics print); on a small cluster look at the broker's "

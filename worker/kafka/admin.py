@@ -6,12 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
 from worker.errors import Stopped
+from worker.kafka import diagnosis, security
 from worker.topics import Topic
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from worker.settings.tree import Kafka
 
 ASK_S = 30.0
+SHOWN_AGAIN_S = 0.1
+MEMBER_FIELDS = 5
+"""Of a group's member in DescribeGroups before version 4, which added the instance id."""
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -32,13 +36,17 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, client_id="framewatch-admin")
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=kafka.bootstrap_servers, client_id="framewatch-admin", **security.arguments(kafka)
+    )
+    security.rereading(client._client, kafka)  # noqa: SLF001 - the admin client has no other way to it
     try:
         async with asyncio.timeout(ASK_S):
             await client.start()
             yield client
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Stopped(f"Kafka at {kafka.bootstrap_servers}: {type(error).__name__}") from error
+    except diagnosis.FAILURES as error:
+        otherwise = f"Kafka at {kafka.bootstrap_servers}: {type(error).__name__}"
+        raise Stopped(await diagnosis.failed(kafka, error, otherwise)) from error
     finally:
         await client.close()
 
@@ -96,6 +104,36 @@ async def _broker_config(client: AIOKafkaAdminClient, node: int) -> dict[str, st
         return {}  # not supported or not allowed
     found = [entries for response in responses for code, _, _, _, entries in response.resources if code == 0]
     return {entry[0]: entry[1] for entries in found for entry in entries if entry[1] is not None}
+
+
+async def grow(kafka: Kafka, topic: str, partitions: int) -> None:
+    """Give a topic that many partitions, and return when the broker shows them.
+
+    Raises:
+        Stopped: The broker could not be asked, refuses, or does not show them in time.
+    """
+    async with _admin(kafka) as client:
+        await client.create_partitions({topic: NewPartitions(partitions)})
+        while True:
+            [shown] = await client.describe_topics([topic])
+            if len(shown["partitions"]) >= partitions and all(one["leader"] >= 0 for one in shown["partitions"]):
+                return
+            await asyncio.sleep(SHOWN_AGAIN_S)
+
+
+async def members(kafka: Kafka) -> tuple[str, ...]:
+    """Return who is in the consumer group: each member's client id. Raises Stopped: the broker could not be asked."""
+    async with _admin(kafka) as client:
+        [response] = await client.describe_consumer_groups([kafka.group_id])
+    [(code, _, _, _, _, found, *_)] = response.groups
+    if code:
+        raise Stopped(f"group {kafka.group_id} can't be described: {for_code(code).__name__}")
+    return tuple(str(member[1]) for member in _named(found))
+
+
+def _named(found: Iterable[Any]) -> list[Any]:
+    """Newer protocol versions have a member's instance id in the second place."""
+    return [member if len(member) == MEMBER_FIELDS else (member[0], member[2]) for member in found]
 
 
 async def create(kafka: Kafka, topics: Iterable[Topic], *, replication: int) -> dict[str, str]:

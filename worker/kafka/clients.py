@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
 
 from worker.errors import Stopped
+from worker.kafka import diagnosis, security
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -39,12 +39,13 @@ def _common(kafka: Kafka) -> dict[str, Any]:
         "request_timeout_ms": _ms(kafka.rebalance_timeout_s + 5),
         "metadata_max_age_ms": 60_000,
         "retry_backoff_ms": 100,
+        **security.arguments(kafka),
     }
 
 
 def _reader(kafka: Kafka, **more: Any) -> AIOKafkaConsumer:
     largest = kafka.max_message_bytes + RECORD_OVERHEAD_BYTES
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         **_common(kafka),
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -54,6 +55,8 @@ def _reader(kafka: Kafka, **more: Any) -> AIOKafkaConsumer:
         fetch_max_wait_ms=100,
         **more,
     )
+    security.rereading(consumer._client, kafka)  # noqa: SLF001 - the consumer has no other way to it
+    return consumer
 
 
 def member(kafka: Kafka) -> AIOKafkaConsumer:
@@ -84,7 +87,7 @@ def writer(kafka: Kafka, *, transactional_id: str | None = None) -> AIOKafkaProd
 
     An idempotent producer never gives a batch up by itself: callers put a deadline around each send.
     """
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **_common(kafka),
         enable_idempotence=True,
         acks="all",
@@ -94,6 +97,8 @@ def writer(kafka: Kafka, *, transactional_id: str | None = None) -> AIOKafkaProd
         compression_type=None,
         linger_ms=0,
     )
+    security.rereading(producer.client, kafka)
+    return producer
 
 
 async def send(producer: AIOKafkaProducer, messages: Iterable[Message]) -> list[asyncio.Future[Any]]:
@@ -114,10 +119,26 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer, kafka: Kafka) -> No
     """Start a client or end with one line that names the broker; a client that failed is closed."""
     try:
         async with asyncio.timeout(30):
-            await client.start()
-    except (KafkaError, OSError, TimeoutError) as error:
+            await begin(client)
+    except diagnosis.FAILURES as error:
         await stop(client)
-        raise Stopped(f"no Kafka broker at {kafka.bootstrap_servers}: {type(error).__name__}") from error
+        otherwise = f"no Kafka broker at {kafka.bootstrap_servers}: {type(error).__name__}"
+        raise Stopped(await diagnosis.failed(kafka, error, otherwise)) from error
+
+
+async def begin(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Start a client; where that is cancelled, wait within a bound until it has ended by itself.
+
+    aiokafka leaves a connection behind that is being made when its start is cancelled.
+    """
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=STOP_S)
+        if not starting.cancel():
+            starting.exception()  # told to nobody: who cancelled does not wait for it
+        raise
 
 
 async def stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:

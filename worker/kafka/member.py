@@ -16,7 +16,7 @@ from aiokafka.errors import (
 
 from worker.errors import PartitionLost, Stopped
 from worker.kafka import clients
-from worker.records import Position, Received
+from worker.records import LogRange, Position, Received
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from worker.settings.tree import Kafka
 
 
+ASK_S = 5.0
 SEARCH_S = 0.5
 """How long one partition is asked while an unreadable record is looked for."""
 
@@ -182,16 +183,42 @@ class GroupMember:
         """Return the partitions of the present assignment."""
         return frozenset(tp.partition for tp in self._consumer.assignment())
 
-    async def earliest(self, partition: int) -> int:
-        """Return the first offset in the log."""
+    def partitions(self) -> int:
+        """Return how many partitions the topic has, as of the last metadata: at most a minute ago."""
+        return len(self._consumer.partitions_for_topic(self._topic) or ())
+
+    async def log(self, partition: int) -> LogRange:
+        """Return which offsets the log holds, those of open transactions left out."""
+        tp = self._tp(partition)
         try:
-            offsets = await self._consumer.beginning_offsets([self._tp(partition)])
+            first = await self._consumer.beginning_offsets([tp])
+            end = await self._consumer.end_offsets([tp])
         except KafkaError as error:
-            raise PartitionLost(f"asking for the first offset: {type(error).__name__}") from error
-        return int(offsets[self._tp(partition)])
+            raise PartitionLost(f"asking for the log's offsets: {type(error).__name__}") from error
+        return LogRange(first=int(first[tp]), end=int(end[tp]))
+
+    async def behind(self, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return where those of the partitions stand for which the broker has more than was consumed.
+
+        The broker is asked: what the consumer believes of the log's end is as old as its last fetch. Nothing where it
+        does not answer.
+        """
+        tps = [self._tp(number) for number in set(partitions) & self.owned()]
+        if not tps:
+            return {}
+        try:
+            async with asyncio.timeout(ASK_S):
+                ends = await self._consumer.end_offsets(tps)
+                positions = {tp.partition: (await self._consumer.position(tp), ends[tp]) for tp in tps}
+        except (KafkaError, IllegalStateError, TimeoutError):
+            return {}
+        return {number: position for number, (position, end) in positions.items() if position < end}
 
     async def confirm(self, partition: int) -> None:
-        """Commit the committed offset again under our generation: the coordinator refuses a member that is out."""
+        """Commit the committed offset again under our generation: the coordinator refuses a member that is out.
+
+        Taking a partition commits, so that there is one as soon as anybody else has it: only who is alone is not asked.
+        """
         tp = self._tp(partition)
         try:
             committed = await self._consumer.committed(tp)

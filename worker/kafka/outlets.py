@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError
 
-from worker.errors import PartitionLost
+from worker.errors import Moved, PartitionLost, UsageError
 from worker.kafka import clients
+from worker.topics import transactional_prefix
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -41,8 +42,9 @@ async def _lost_after(seconds: float, doing: str) -> AsyncIterator[None]:
         if task is None or task.cancelling():
             raise
         raise PartitionLost(f"{doing}: cut off by the client") from error
-    except (KafkaError, IllegalOperation, AssertionError, OSError, TimeoutError) as error:
-        # aiokafka's texts may hold keys; the class says what happened.
+    except (KafkaError, IllegalOperation, AssertionError, OSError, TimeoutError, UsageError) as error:
+        # aiokafka's texts may hold keys; the class says what happened. The last one: a rotated file of the link is not
+        # whole yet.
         raise PartitionLost(f"{doing}: {type(error).__name__}") from error
 
 
@@ -66,16 +68,18 @@ class _PartitionOutlet:
     async def _open(self, transactional_id: str | None) -> int | None:
         async with _lost_after(self._kafka.send_deadline_s, "taking the partition"):
             self._producer = clients.writer(self._kafka, transactional_id=transactional_id)
-            await self._producer.start()
+            await clients.begin(self._producer)
             committed: int | None = await self._member.committed(self._segments)
         return committed
 
     async def changelog(self) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield the state records up to the end, oldest first."""
-        reader = clients.reader(self._kafka)
+        async with _lost_after(self._kafka.send_deadline_s, "starting to restore"):
+            reader = clients.reader(self._kafka)
         try:
             async with _lost_after(self._kafka.send_deadline_s, "starting to restore"):
-                await reader.start()
+                await clients.begin(reader)
+                self._check_there(reader)
                 reader.assign([self._risk])
                 await reader.seek_to_beginning(self._risk)
                 end = (await reader.end_offsets([self._risk]))[self._risk]
@@ -84,6 +88,15 @@ class _PartitionOutlet:
                     yield key, value
         finally:
             await clients.stop(reader)
+
+    def _check_there(self, reader: AIOKafkaConsumer) -> None:
+        """Raise Moved where the risk topic has no such partition: segments has grown, and streams are elsewhere now."""
+        there = reader.partitions_for_topic(self._risk.topic)
+        if there and self._risk.partition not in there:
+            raise Moved(
+                f"partition {self._risk.partition}: topic {self._risk.topic} has only {len(there)} partitions, "
+                f"{self._segments.topic} has grown: stop all workers, framewatch state move --yes, start them"
+            )
 
     async def _read_to(self, reader: AIOKafkaConsumer, end: int) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         # Markers of transactions take offsets too: the position tells the end, not the last record.
@@ -111,7 +124,7 @@ class TransactionalOutlet(_PartitionOutlet):
     async def open(self) -> int | None:
         """Fence by starting the partition's transactional producer, then read the committed offset."""
         segments = self._segments
-        return await self._open(f"{self._kafka.group_id}-{segments.topic}-{segments.partition}")
+        return await self._open(f"{transactional_prefix(self._kafka.group_id, segments.topic)}{segments.partition}")
 
     async def release(self, messages: Sequence[Message], next_offset: int) -> None:
         """Commit one transaction; nothing was computed in it, so it is open for milliseconds."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worker.conclude import Rules
     from worker.partition.memory import Memory
     from worker.records import Event, Received
+    from worker.streams.state import StreamState
 
 
 class Desk:
@@ -51,6 +52,10 @@ class Desk:
         if isinstance(event, Initialisation):
             return await self._initialise(event, received)
         return conclude.end(state, event, self._now(), self._rules)
+
+    def silent(self, state: StreamState, *, final: bool) -> Conclusion:
+        """Return what it leads to that nothing came of a stream with an open incident for long."""
+        return conclude.silent(state, self._now(), self._rules, final=final)
 
     async def _initialise(self, event: Initialisation, received: Received) -> Conclusion:
         try:

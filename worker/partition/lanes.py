@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
 T = TypeVar("T")
 
@@ -34,6 +34,11 @@ class Lanes(Generic[T]):
         task = asyncio.create_task(self._run(lane), name=f"lane {lane}")
         self._running.add(task)
         task.add_done_callback(self._ended)
+
+    @property
+    def busy(self) -> Collection[str]:
+        """The lanes that have a job."""
+        return self._waiting.keys()
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until no lane has work; False when time ran out first."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from worker.errors import Held, PartitionLost, SegmentError
+from worker.errors import Held, PartitionLost, SegmentError, Stopped
 from worker.partition.lanes import Lanes
 from worker.partition.ledger import Ledger
+from worker.partition.room import Room
+from worker.partition.suspects import Suspects
 from worker.records import Event, Received
 
 if TYPE_CHECKING:
@@ -23,11 +25,33 @@ if TYPE_CHECKING:
     from worker.partition.memory import Memory
     from worker.partition.observer import Observer
     from worker.partition.outlet import Outlet
-    from worker.records import Message
+    from worker.partition.suspects import Mark
+    from worker.records import Assessment, LogRange, Message
     from worker.settings.tree import Intake
+    from worker.streams.state import StreamState
 
 HELD_FIRST_S = 0.5
 HELD_MOST_S = 30.0
+PROGRESS_EVERY = 20_000
+"""Records of a changelog: well under a second."""
+
+
+def _unjudged(before: StreamState, assessment: Assessment) -> None:
+    """Judge nothing."""
+
+
+class Progress:
+    """Tells how many records of the changelog have been read, now and then."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._records = 0
+
+    def count(self) -> None:
+        """Count a record."""
+        self._records += 1
+        if self._records % PROGRESS_EVERY == 0:
+            self._tell(self._records)
 
 
 class Job(Struct, frozen=True):
@@ -50,16 +74,33 @@ class Partition:
         settings: Intake,
         observer: Observer,
         now: Callable[[], datetime],
+        owner: str,
+        room: Room | None = None,
+        judge: Callable[[StreamState, Assessment], None] = _unjudged,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``pause`` waits so many seconds before a held event is tried again."""
+        """Its process is ``owner``, a name that no other one ever has; the process's partitions share ``room``.
+
+        ``judge`` is told of each segment with its stream's state before it, and may ``halt`` us; ``pause`` waits so
+        many seconds before a held event is tried again.
+        """
         self._outlet = outlet
         self._desk = desk
         self._memory = memory
         self._settings = settings
         self._observer = observer
         self._now = now
+        self._owner = owner
+        self._room = room or Room()
+        self._judge = judge
         self._pause = pause
+        self._suspects = Suspects(None, owner=owner, end=0)
+        self._recorded: Mark | None = None
+        self._waiting: deque[tuple[Received, datetime]] = deque()
+        self._alone = asyncio.Lock()
+        self._going = asyncio.Event()
+        self._going.set()
+        self._finished = 0
         self._ledger = Ledger(0)
         self._lanes: Lanes[Job] = Lanes(self._work, self._fail)
         self._messages: list[Message] = []
@@ -75,20 +116,31 @@ class Partition:
 
     # --- taking it ---
 
-    async def take(self, earliest: Callable[[], Awaitable[int]]) -> int:
-        """Fence, restore, and return the offset to work from: where the memory stands, else ``earliest``."""
+    async def take(self, log: Callable[[], Awaitable[LogRange]]) -> int:
+        """Fence, restore, and return the offset to work from. Raises Moved where an operator has to say which.
+
+        It ends with a release: before anything is begun, the checkpoint says that this owner has not left.
+        """
         committed = await self._outlet.open()
         async with aclosing(self._outlet.changelog()) as records:  # its reader is closed also when a record is bad
+            progress = Progress(self._observer.restoring)
             async for key, value in records:
                 self._memory.learn(key, value)
-        agreed, first = self._memory.agree(committed), await earliest()
-        if agreed is not None and agreed < first:
-            self._observer.expired(first - agreed)
-        offset = first if agreed is None else max(agreed, first)
-        self._ledger = Ledger(offset)
-        self._released_through = offset
+                progress.count()
+        there = await log()
+        agreement = self._memory.agree(committed, there)
+        if agreement.moved is not None:
+            self._observer.moved(agreement.moved)
+        if agreement.expired:
+            self._observer.expired(agreement.expired)
+        self._ledger = Ledger(agreement.offset)
+        self._released_through = agreement.offset
+        self._suspects = Suspects(agreement.left, owner=self._owner, end=there.end)
+        if self._suspects.alone_below > agreement.offset:
+            self._observer.searching(agreement.offset, self._suspects.alone_below)
         self._accepting = True
-        return offset
+        await self._release()
+        return agreement.offset
 
     # --- working ---
 
@@ -103,12 +155,28 @@ class Partition:
             return
         self._observer.consumed(received)
         self._bytes += _size_bytes(received)
+        now = self._now()
+        self._memory.hear(received.position.timestamp_ms, now)
+        self._waiting.append((received, now))
+        self._begin_what_may()
+
+    def _begin_what_may(self) -> None:
+        """Begin what waits, up to the horizon that the broker has; a release that moves it is due before it is near."""
+        while self._waiting and self._suspects.may_begin(self._waiting[0][0].position.offset):
+            self._begin(*self._waiting.popleft())
+        if self._suspects.is_short(self._ledger.next_offset):
+            self._due.set()
+
+    def _begin(self, received: Received, received_at: datetime) -> None:
+        offset = received.position.offset
         try:
+            self._suspects.judge(offset, self._settings.max_attempts)
             event = self._desk.read(received)
         except SegmentError as error:
             self._settle(received, self._desk.refuse(received, error))
             return
-        self._lanes.put(event.stream_id, Job(received, event, self._now()))
+        self._suspects.begin(offset, event.stream_id)
+        self._lanes.put(event.stream_id, Job(received, event, received_at))
 
     @property
     def load(self) -> int:
@@ -119,6 +187,16 @@ class Partition:
     def load_bytes(self) -> int:
         """Bytes of bodies in work, waiting, or kept until their results have left."""
         return self._bytes
+
+    @property
+    def unfinished(self) -> int:
+        """Events in work or waiting."""
+        return self._ledger.unfinished
+
+    @property
+    def finished(self) -> int:
+        """Events that had their outcome under this owner: progress."""
+        return self._finished
 
     @property
     def released(self) -> bool:
@@ -135,6 +213,10 @@ class Partition:
         """Why some stream is held, in one line; None when none is."""
         return next(iter(self._held), None)
 
+    def halt(self) -> None:
+        """Begin no more work; what is in work goes on, and what is finished leaves."""
+        self._going.clear()
+
     async def run(self) -> None:
         """Release what is finished until handed over. Raises what ended it: PartitionLost, or a defect of ours."""
         while self._accepting:
@@ -150,16 +232,18 @@ class Partition:
             return
         self._accepting = False
         try:
-            if not await self._lanes.drain(self._settings.drain_s):
+            if not await self._lanes.drain(self._settings.drain_s if self._going.is_set() else 0) or self._waiting:
                 self._observer.abandoned(self._ledger.unfinished)
-            await self._lanes.abandon()
-            await self._release()
+            async with self._releasing:  # a suspect's release is not cut off half-way
+                await self._lanes.abandon()
+            await self._release(clean=True)
         finally:
             await self.drop()
 
     async def drop(self) -> None:
         """Give memory and outlet up without a release: what has not left will be worked again."""
         self._accepting = False
+        self._waiting.clear()
         self._bytes = 0
         self._due.set()
         try:
@@ -171,15 +255,46 @@ class Partition:
 
     async def _work(self, job: Job) -> None:
         self._settle(job.received, await self._conclusion(job))
+        self._begin_what_may()
 
     async def _conclusion(self, job: Job) -> Conclusion:
         backoff_s = HELD_FIRST_S
         while True:
             try:
-                return await self._desk.work(job.event, job.received, self._memory, job.received_at)
+                return await self._attempt(job)
             except Held as held:
                 await self._hold(str(held), backoff_s)
                 backoff_s = min(HELD_MOST_S, backoff_s * 2)
+
+    async def _attempt(self, job: Job) -> Conclusion:
+        await self._going.wait()
+        if self._suspects.is_suspect(job.received.position.offset):
+            return await self._try(job)
+        async with self._room.beside():
+            return await self._desk.work(job.event, job.received, self._memory, job.received_at)
+
+    async def _try(self, job: Job) -> Conclusion:
+        """Work a suspect with nothing else of this partition in work; one that seems to have killed, alone at all."""
+        async with self._alone:
+            accused = self._suspects.is_accused(job.received.position.offset)
+            async with self._room.alone() if accused else self._room.beside():
+                return await self._on_trial(job)
+
+    async def _on_trial(self, job: Job) -> Conclusion:
+        """That it is tried is recorded first: else a death would say nothing."""
+        offset = job.received.position.offset
+        self._suspects.attempt(offset)
+        await self._release()
+        try:
+            conclusion = await self._desk.work(job.event, job.received, self._memory, job.received_at)
+        except (Held, Stopped) as error:
+            self._suspects.excuse(offset)
+            self._begin_what_may()
+            if isinstance(error, Stopped):  # this process can't go on, and says so: it is not the event's doing
+                await self._release()
+            raise
+        self._suspects.survived(offset)
+        return conclusion
 
     async def _hold(self, why: str, seconds: float) -> None:
         self._held[why] += 1
@@ -192,10 +307,13 @@ class Partition:
 
     def _settle(self, received: Received, conclusion: Conclusion) -> None:
         """Keep what an event led to until it leaves: one step, so that a release holds all of it or nothing."""
+        if conclusion.assessment is not None:
+            self._judge(self._memory.state(conclusion.assessment.segment.stream_id), conclusion.assessment)
         self._memory.apply(conclusion, received.position.offset)
         self._messages.extend(conclusion.messages)
         self._told.append((received, conclusion))
         self._ledger.finish(received.position.offset)
+        self._finished += 1
         if conclusion.incident is not None:
             self._due.set()
 
@@ -220,25 +338,45 @@ class Partition:
         except TimeoutError:
             return  # the interval has passed
 
-    async def _release(self) -> None:
+    async def _release(self, *, clean: bool = False) -> None:
         async with self._releasing:  # a hand-over may come while the interval's release is on its way
-            await self._release_finished()
+            await self._release_finished(clean=clean)
 
-    async def _release_finished(self) -> None:
+    async def _release_finished(self, *, clean: bool) -> None:
         self._raise_failure()
         self._due.clear()
         next_offset = self._ledger.first_unfinished
-        if not self._told and next_offset == self._released_through:
+        mark = self._suspects.mark(first_unfinished=next_offset, next_offset=self._ledger.next_offset, clean=clean)
+        if not self._told and next_offset == self._released_through and mark == self._recorded:
             return
         messages, self._messages = self._messages, []
         told, self._told = self._told, []
-        messages += self._memory.take_changes(next_offset)
+        told_of_silence = self._let_go()
+        messages += [message for conclusion in told_of_silence for message in conclusion.messages]
+        messages += self._memory.take_changes(next_offset, mark)
         await self._send(messages, next_offset)
+        self._recorded = mark
+        self._suspects.recorded(mark)
         self._released_through = next_offset
         self._bytes -= sum(_size_bytes(received) for received, _ in told)
         now = self._now()
         for received, conclusion in told:
             self._observer.released(received, conclusion, now)
+        for conclusion in told_of_silence:
+            self._observer.silent(conclusion)
+        self._observer.remembers(self._memory.census())
+        if not clean:
+            self._begin_what_may()
+
+    def _let_go(self) -> list[Conclusion]:
+        """Forget streams that have ended or gone silent; return what is told of their open incidents."""
+        conclusions = []
+        for silent in self._memory.silent(self._lanes.busy):
+            conclusion = self._desk.silent(silent.state, final=silent.final)
+            self._memory.close(conclusion.state or silent.state)
+            if conclusion.incident is not None:  # none where a critical one goes on waiting for whoever reviews it
+                conclusions.append(conclusion)
+        return conclusions
 
     async def _send(self, messages: Sequence[Message], next_offset: int) -> None:
         try:

@@ -1,27 +1,34 @@
-"""What a partition remembers: its streams, their initialisations, and which offsets are done; kept on the risk topic.
-
-Keys on the topic: a stream's id is its snapshot. The other keys are no UTF-8, so that no stream id is one of them.
-"""
+"""What a partition remembers: its streams (``worker.streams.store``), and which offsets are done; on the risk topic."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from worker.errors import Stopped
+from worker.errors import Moved, Stopped
+from worker.partition.agreement import agree
+from worker.partition.clock import PartitionClock
+from worker.partition.suspects import Mark
 from worker.records import Message
-from worker.streams import state as streams
+from worker.settings.tree import Streams
+from worker.streams.store import Store
 
 if TYPE_CHECKING:
-    from worker.conclude import Conclusion
-    from worker.streams.state import StreamState
+    from collections.abc import Collection, Iterator
+    from datetime import datetime
 
-V = TypeVar("V")
+    from worker.conclude import Conclusion
+    from worker.partition.agreement import Agreement
+    from worker.records import LogRange
+    from worker.streams.state import StreamState
+    from worker.streams.store import Census, Silent
 
 CHECKPOINT = b"\xffcheckpoint"
-INITIALISATION = b"\xffinit\xff"
+MOVING = b"\xffmoving"
+"""Stands on every partition while ``framewatch state move`` is at work."""
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -31,22 +38,32 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     done: tuple[int, ...] = ()
     before: int | None = None
     """The committed offset that this release went out from."""
+    mark: Mark | None = None
+    """What it says of its owner; None where an older version wrote it."""
 
 
 class Memory:
     """One partition's memory; changed by one event at a time."""
 
-    def __init__(self, *, topic: str, partition: int, on_rewind: Literal["stop", "reprocess", "keep"]) -> None:
-        """``topic`` is the risk topic; ``on_rewind`` says what to do where somebody moved the committed offset."""
+    def __init__(
+        self,
+        *,
+        topic: str,
+        partition: int,
+        on_rewind: Literal["stop", "reprocess", "keep"],
+        limits: Streams | None = None,
+    ) -> None:
+        """``topic`` is the risk topic; ``on_rewind`` says what to do where somebody moved the committed offset.
+
+        ``limits`` says how many streams are remembered, and for how long.
+        """
         self._topic = topic
         self._partition = partition
         self._on_rewind = on_rewind
-        self._states: dict[str, StreamState] = {}
-        self._initialisations: dict[str, bytes] = {}
-        self._changed: set[str] = set()
-        self._changed_initialisations: set[str] = set()
-        self._forgotten: set[bytes] = set()
+        self._store = Store(limits or Streams())
+        self._clock = PartitionClock()
         self._checkpoint: Checkpoint | None = None
+        self._moving = False
         self._restored_done: frozenset[int] = frozenset()
         self._before: int | None = None
         self._done: set[int] = set()
@@ -57,40 +74,46 @@ class Memory:
         """Take one record of the changelog in."""
         if key == CHECKPOINT:
             self._checkpoint = msgspec.msgpack.decode(value, type=Checkpoint) if value else None
-        elif key.startswith(INITIALISATION):
-            _set(self._initialisations, key.removeprefix(INITIALISATION).decode(), value)
+        elif key == MOVING:
+            self._moving = bool(value)
         else:
-            _set(self._states, key.decode(), streams.restore(value) if value else None)
+            self._store.learn(key, value)
 
-    def agree(self, committed: int | None) -> int | None:
-        """Return the offset to work from, once memory and committed offset agree; None where there is neither.
+    def agree(self, committed: int | None, log: LogRange) -> Agreement:
+        """Return where to go on, once state, committed offset and log agree or an operator has said what holds.
 
-        Without transactions a crash can come between the checkpoint and the commit: then the committed offset is that
-        of the release before, and the checkpoint is right. Any other difference was made by somebody: it is done as
-        ``on_rewind`` says.
+        Raises:
+            Moved: They disagree, and ``on_rewind`` is ``stop``.
         """
-        checkpoint = self._checkpoint
+        if self._moving:
+            raise Stopped(
+                f"partition {self._partition}: its streams are being moved to other partitions; when that was cut off, "
+                "framewatch state move --yes goes on with it"
+            )
+        self._settle()
         # Until a commit has succeeded, it is this offset that the next owner finds.
         self._before = committed
-        if checkpoint is None and committed is None:
-            return None
-        if checkpoint is not None and committed in (checkpoint.next_offset, checkpoint.before):
-            self._restored_done = frozenset(checkpoint.done)
-            self._done = set(checkpoint.done)
-            return checkpoint.next_offset
-        if self._on_rewind == "stop":
-            raise Stopped(self._disagreement(committed))
-        if self._on_rewind == "reprocess":
-            self._forget_all()
-        return committed
+        agreement = agree(self._checkpoint, committed, log)
+        if agreement.moved is not None and self._on_rewind == "stop":
+            raise Moved(
+                f"partition {self._partition}: {agreement.moved}. Set intake.on_rewind to reprocess (forget the "
+                "streams' state) or keep (go on with it)"
+            )
+        if agreement.moved is not None and self._on_rewind == "reprocess":
+            self._store.forget_all()
+        self._restored_done = frozenset(agreement.done)
+        self._done = set(agreement.done)
+        return agreement
 
-    def _disagreement(self, committed: int | None) -> str:
-        kept = self._checkpoint.next_offset if self._checkpoint else None
-        return (
-            f"partition {self._partition}: the group's committed offset is {committed}, the state on topic "
-            f"{self._topic} is of offset {kept}: somebody moved one of them. Set "
-            "intake.on_rewind to reprocess (forget the streams' state) or keep (go on with it)"
-        )
+    def _settle(self) -> None:
+        try:
+            self._clock = PartitionClock(self._store.settle())
+        except Stopped as damage:
+            if self._on_rewind != "reprocess":
+                raise Moved(
+                    f"partition {self._partition}: {damage}. Set intake.on_rewind to reprocess to forget its streams"
+                ) from damage
+            self._store.forget_all()
 
     def is_done(self, offset: int) -> bool:
         """Tell whether an offset at or above the committed one has had its outcome before a restart."""
@@ -100,48 +123,55 @@ class Memory:
 
     def state(self, stream_id: str) -> StreamState:
         """Return what is remembered of a stream; a fresh memory where nothing is."""
-        return self._states.get(stream_id) or streams.StreamState(stream_id=stream_id)
+        return self._store.get(stream_id)
 
     def initialisation(self, stream_id: str) -> bytes | None:
         """Return the stream's CMAF initialisation segment from its last init event."""
-        return self._initialisations.get(stream_id)
+        return self._store.initialisation(stream_id)
+
+    def hear(self, timestamp_ms: int, now: datetime) -> None:
+        """Note a consumed record's timestamp (milliseconds since 1970) and the wall clock: they tell who is idle."""
+        self._clock.hear(timestamp_ms, now)
 
     def apply(self, conclusion: Conclusion, offset: int) -> None:
         """Remember what an event led to, and that its offset is done."""
         self._done.add(offset)
-        if conclusion.state is not None:
-            self._states[conclusion.state.stream_id] = conclusion.state
-            self._changed.add(conclusion.state.stream_id)
+        state = conclusion.state
         if conclusion.initialisation is not None:
             stream_id, data = conclusion.initialisation
-            self._initialisations[stream_id] = data
-            self._changed_initialisations.add(stream_id)
+            self._store.put_initialisation(stream_id, data)
+            state = self._store.get(stream_id)
+        if state is not None:
+            self._store.put(replace(state, heard_ms=self._clock.now_ms))
 
-    def take_changes(self, next_offset: int) -> list[Message]:
-        """Return the records that keep everything changed since the last call, the checkpoint last."""
+    # --- letting go ---
+
+    def silent(self, busy: Collection[str]) -> Iterator[Silent]:
+        """Forget what has ended, and streams that nothing came from for long, before ``take_changes``.
+
+        Yields the silent ones whose open incident has to be told first: each is handed to ``close`` before the next is
+        asked for. ``busy`` are the streams with work waiting; they are left alone.
+        """
+        self._store.pack(busy)
+        yield from self._store.silent(self._clock.now_ms, busy)
+        self._store.evict(busy)
+
+    def close(self, state: StreamState) -> None:
+        """Take back a silent stream whose incident has been told of."""
+        self._store.close(state)
+
+    def census(self) -> Census:
+        """Return how many streams are remembered, and how many were let go since the last census."""
+        return self._store.census()
+
+    def take_changes(self, next_offset: int, mark: Mark | None = None) -> list[Message]:
+        """Return the records that keep everything changed since the last call, the checkpoint last.
+
+        ``mark`` is what the checkpoint says of its owner.
+        """
         self._done = {offset for offset in self._done if offset >= next_offset}
-        checkpoint = Checkpoint(next_offset=next_offset, done=tuple(sorted(self._done)), before=self._before)
+        checkpoint = Checkpoint(next_offset=next_offset, done=tuple(sorted(self._done)), before=self._before, mark=mark)
         self._before = next_offset
-        records: list[tuple[bytes, bytes | None]] = [(key, None) for key in self._forgotten]
-        records += [(s.encode(), streams.snapshot(self._states[s])) for s in sorted(self._changed)]
-        records += [
-            (INITIALISATION + s.encode(), self._initialisations[s]) for s in sorted(self._changed_initialisations)
-        ]
-        records.append((CHECKPOINT, msgspec.msgpack.encode(checkpoint)))
-        for changed in (self._forgotten, self._changed, self._changed_initialisations):
-            changed.clear()
+        self._store.pack(())
+        records = [*self._store.take(), (CHECKPOINT, msgspec.msgpack.encode(checkpoint))]
         return [Message(topic=self._topic, partition=self._partition, key=k, value=v) for k, v in records]
-
-    def _forget_all(self) -> None:
-        self._forgotten = {s.encode() for s in self._states} | {
-            INITIALISATION + s.encode() for s in self._initialisations
-        }
-        self._states.clear()
-        self._initialisations.clear()
-
-
-def _set(into: dict[str, V], key: str, value: V | None) -> None:
-    if value is None:
-        into.pop(key, None)
-    else:
-        into[key] = value

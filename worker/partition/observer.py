@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from worker.conclude import Conclusion
     from worker.records import Received
+    from worker.streams.store import Census
 
 
 class Observer(Protocol):
@@ -29,6 +30,21 @@ class Observer(Protocol):
 
     def expired(self, events: int) -> None:
         """Note that retention deleted so many records before they were consumed: nobody watched them."""
+
+    def moved(self, why: str) -> None:
+        """Note that state, committed offset and log disagree, and that it goes on as an operator has said."""
+
+    def searching(self, first: int, end: int) -> None:
+        """Note that the last owner died with work in hand: offsets from ``first``, below ``end``, go one at a time."""
+
+    def restoring(self, records: int) -> None:
+        """Note that so many records of the changelog have been read, and that it goes on."""
+
+    def remembers(self, census: Census) -> None:
+        """Note how many streams the partition remembers after a release, and how many it has let go."""
+
+    def silent(self, conclusion: Conclusion) -> None:
+        """Note what was told of a stream that nothing came from for long."""
 
     def abandoned(self, events: int) -> None:
         """Note that so many events in work were given up on a hand-over; they will be worked by the next owner."""

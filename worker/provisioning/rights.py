@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from worker import topics
 from worker.topics import names
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def account(principal: Principal) -> str:
 
 def transactional_prefix(settings: Settings) -> str:
     """Return how the transactional ids of all partitions begin (``worker.kafka.outlets`` makes them)."""
-    return f"{settings.kafka.group_id}-{settings.topics.segments}-"
+    return topics.transactional_prefix(settings.kafka.group_id, settings.topics.segments)
 
 
 def reviewers_prefix(settings: Settings) -> str:
@@ -67,12 +68,12 @@ def grants(settings: Settings) -> dict[Principal, tuple[Grant, ...]]:
     ``DescribeConfigs`` lets the worker check its topics' limits at start; without it they are not checked. Kafka before
     2.8 wants ``IdempotentWrite`` for the publisher too.
     """
-    topics = names(settings)
+    found = names(settings)
     return {
-        "publisher": (Grant(resource="topic", name=topics["segments"], operations=_PUBLISHED),),
+        "publisher": (Grant(resource="topic", name=found["segments"], operations=_PUBLISHED),),
         "worker": tuple(_of_worker(settings)),
         "reviewer": (
-            Grant(resource="topic", name=topics["escalations"], operations=_CONSUMED),
+            Grant(resource="topic", name=found["escalations"], operations=_CONSUMED),
             Grant(resource="group", name=reviewers_prefix(settings), prefixed=True, operations=("Read",)),
         ),
     }

@@ -17,6 +17,13 @@ class Position(Struct, frozen=True, kw_only=True):
     timestamp_ms: int
 
 
+class LogRange(Struct, frozen=True, kw_only=True):
+    """What a partition's log holds: offsets from ``first``, below ``end``."""
+
+    first: int
+    end: int
+
+
 class Received(Struct, frozen=True, kw_only=True):
     """One Kafka record as consumed, before anybody believed a byte of it."""
 

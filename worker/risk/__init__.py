@@ -59,7 +59,7 @@ def step(
 
 
 def end(
-    risk: StreamRisk, policy: EffectivePolicy, *, why: Literal["ended", "idle"]
+    risk: StreamRisk, policy: EffectivePolicy, *, why: Literal["ended", "idle"], final: bool = False
 ) -> tuple[StreamRisk, Decision | None]:
     """Return the risk after a stream has ended or gone silent, and what that led to.
 
@@ -70,13 +70,14 @@ def end(
         risk: the stream's risk so far.
         policy: the policy for the stream's tenant.
         why: whether the publisher said so, or nothing came for long.
+        final: nobody is waited for any longer; a critical incident closes too.
     """
     if risk.incident is None:
         return risk, None
-    if risk.incident.severity == "critical" and not risk.incident.live:
+    if risk.incident.severity == "critical" and not risk.incident.live and not final:
         return risk, None
     over = replace(risk.incident, revision=risk.incident.revision + 1, live=False)
-    if over.severity == "critical":
+    if over.severity == "critical" and not final:
         after = replace(risk, incident=over)
         return after, _decision("updated", over, after, (), policy)
     return _closed(over, risk, (), policy, why=why)

@@ -48,6 +48,26 @@ class Kafka:
     """How long a release may take before its outcome counts as unknown and the partition is taken again."""
     max_message_bytes: Size = 8 * MIB
     """Largest record read or written."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """SSL: encrypted, with cert_file also authenticated (mTLS). SASL_SSL: encrypted, with a login."""
+    ca_file: str = ""
+    """PEM file of the authorities that sign the brokers' certificates. Empty: the system's."""
+    cert_file: str = ""
+    """PEM file of this client's certificate and its chain, for mTLS."""
+    key_file: str = ""
+    """PEM file of the certificate's key. Empty: it stands in cert_file."""
+    key_password_file: str = ""
+    """File with the password of an encrypted key."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """How SASL logs in."""
+    username: str = ""
+    """Who logs in with PLAIN or SCRAM."""
+    password_file: str = ""
+    """File with that user's password; a rotated one is read for each new connection."""
+    token_provider: Name = "file"  # noqa: S105 - a provider's name, no secret
+    """Where OAUTHBEARER's tokens come from: file, msk (AWS IAM), or an entry point of framewatch.token_providers."""
+    token_file: str = ""
+    """File that somebody else keeps a fresh token in, for token_provider = file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +103,23 @@ class Intake:
     drain_s: Seconds = 15.0
     """How long a revoked partition may finish what is in work before it abandons it."""
     on_rewind: Literal["stop", "reprocess", "keep"] = "stop"
-    """Where somebody moved the committed offset: stop, forget the streams' state, or go on with it."""
+    """Where state, committed offset and log disagree: stop the partition, forget the streams' state, or keep it."""
+    max_attempts: Count = 3
+    """After so many deaths of a worker with one segment alone in work, that segment is a dead letter."""
+    breaker: Literal["stop", "off"] = "stop"
+    """stop: no more intake when most streams that were healthy turn bad at once, as after a bad deploy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """What is remembered of streams: docs/memory.md has the formula."""
+
+    max: Count = 20_000
+    """Streams remembered of one partition; above it, the lowest risk without an open incident is forgotten."""
+    idle_s: Seconds = 1800.0
+    """After so long without a record a stream is forgotten and its open incident closed; one that comes back is new."""
+    unreviewed_s: Seconds = 86_400.0
+    """A silent stream's critical incident stays open for so long; then it is closed like the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +287,7 @@ class Settings:
     kafka: Kafka = field(default_factory=Kafka)
     topics: Topics = field(default_factory=Topics)
     intake: Intake = field(default_factory=Intake)
+    streams: Streams = field(default_factory=Streams)
     fetch: Fetch = field(default_factory=Fetch)
     sampling: Sampling = field(default_factory=Sampling)
     jail: Jail = field(default_factory=Jail)

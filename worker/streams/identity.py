@@ -1,8 +1,9 @@
 """What a segment is among those that its stream had before: fresh, late, restarted or a repeat. Pure.
 
 A segment is known by its event's source and id, and by its sequence. Its *number* is the sequence, or the record's
-offset where there is none. What was seen is kept as short digests: eight bytes are plenty among 64, and whoever could
-make two segments collide could as well not have published the second.
+offset where there is none. What was seen is kept as short digests: eight bytes of the content are plenty among 64, and
+whoever could make two segments collide could as well not have published the second. Four bytes of the event's id will
+do: a repeat must have the same content as well.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from worker.records import Standing
 
@@ -26,6 +28,7 @@ FAR_BACK = 64
 RUN = 3
 """So many in a row that count up behind the newest are not late either: the count has begun again."""
 DIGEST_BYTES = 8
+ID_BYTES = 4
 NUMBER_BYTES = 4
 """The low 32 bits of a number tell it apart among the last 64."""
 
@@ -34,7 +37,7 @@ class Seen(Struct, frozen=True, array_like=True):
     """A stream's last segments, oldest first, in columns that a search runs through quickly."""
 
     ids: bytes = b""
-    """Digests of the events' source and id, eight bytes each."""
+    """Digests of the events' source and id, four bytes each."""
     contents: bytes = b""
     """The first eight bytes of the segments' SHA-256."""
     numbers: bytes = b""
@@ -121,7 +124,7 @@ def remember(seen: Seen, judged: Judged, segment: Segment, sha256: str | None) -
     ahead = judged.afresh or judged.step is None or judged.step > 0
     entry = (b"", b"", b"") if sha256 is None else (_id(segment.event), _content(sha256), _low(number))
     return Seen(
-        ids=_appended(seen.ids, entry[0], DIGEST_BYTES),
+        ids=_appended(seen.ids, entry[0], ID_BYTES),
         contents=_appended(seen.contents, entry[1], DIGEST_BYTES),
         numbers=_appended(b"" if judged.afresh else seen.numbers, entry[2], NUMBER_BYTES),
         newest=number if ahead else seen.newest,
@@ -132,6 +135,12 @@ def remember(seen: Seen, judged: Judged, segment: Segment, sha256: str | None) -
     )
 
 
+def narrowed(seen: Seen) -> Seen:
+    """Return what an older Framewatch remembered: it kept eight bytes of the events' ids."""
+    starts = range(0, len(seen.ids), DIGEST_BYTES)
+    return replace(seen, ids=b"".join(seen.ids[at : at + ID_BYTES] for at in starts))
+
+
 def number_of(segment: Segment) -> int:
     """Return what orders the segment in its stream: its sequence, else its record's offset."""
     return segment.position.offset if segment.sequence is None else segment.sequence
@@ -139,7 +148,7 @@ def number_of(segment: Segment) -> int:
 
 def _known_contents(seen: Seen, segment: Segment) -> set[bytes]:
     """Return the digests of what came before under this event id or this sequence."""
-    found = set(_aligned(seen, seen.ids, _id(segment.event), DIGEST_BYTES))
+    found = set(_aligned(seen, seen.ids, _id(segment.event), ID_BYTES))
     if segment.sequence is not None and seen.by_sequence:
         found.update(_aligned(seen, seen.numbers, _low(segment.sequence), NUMBER_BYTES))
     return found
@@ -161,7 +170,7 @@ def _appended(column: bytes, value: bytes, width: int) -> bytes:
 
 def _id(event: EventId) -> bytes:
     named = f"{len(event.source)}:{event.source}{event.id}".encode()
-    return hashlib.blake2b(named, digest_size=DIGEST_BYTES).digest()
+    return hashlib.blake2b(named, digest_size=DIGEST_BYTES).digest()[:ID_BYTES]
 
 
 def _content(sha256: str) -> bytes:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from worker.references import EPOCH, keep, material, wall
+from worker.references import EPOCH, keep, material, packed, wall
 from worker.streams import clock, coverage, identity
 
 if TYPE_CHECKING:
     from worker.records import Assessment, Placed, StreamEnd
-    from worker.references import Kept
     from worker.streams.state import StreamState
 
-MOST_KEPT = 128
-"""No more recent segments are kept, however short they are."""
+LOOSE = 4
+"""So many of the newest segments to preserve are in the snapshot before they are packed with the others: what is packed
+is written anew as a whole."""
 WORTH_A_SECOND_TRY = frozenset({"timeout", "crashed", "out_of_memory"})
 """Failures of ours rather than of the bytes: the same bytes again are looked at, not taken for a repeat."""
 
@@ -46,9 +46,8 @@ def advance(state: StreamState, assessment: Assessment, *, preserve_before_s: fl
         account=segment.account or state.account,
         viewers=state.viewers if segment.viewers is None else segment.viewers,
         ended=False,
-        recent=_kept(state.recent, step, preserve_before_s),
     )
-    return after, step.placed
+    return _keep(after, step, preserve_before_s), step.placed
 
 
 def ended(state: StreamState, event: StreamEnd) -> StreamState:
@@ -81,11 +80,15 @@ def _material(state: StreamState, assessment: Assessment) -> str | None:
     return None if nearest is None else material(nearest.list, nearest.entry)
 
 
-def _kept(recent: tuple[Kept, ...], step: clock.Step, preserve_before_s: float) -> tuple[Kept, ...]:
-    """Return the segments to keep: measured on the stream's own clock, so that nobody can push them out by lying."""
+def _keep(state: StreamState, step: clock.Step, preserve_before_s: float) -> StreamState:
+    """Return the state with the segment among those to preserve.
+
+    How far they reach back is measured on the stream's own clock, so that nobody can push them out by lying.
+    """
     placed = step.placed
     if placed.assessment.standing == "repeat":
-        return recent
-    since_s = step.clock.now_s - preserve_before_s - step.own_s
-    old = next((index for index, entry in enumerate(recent) if entry.began_s >= since_s), len(recent))
-    return (*recent[old:], keep(placed, began_s=step.clock.began_s))[-MOST_KEPT:]
+        return state
+    since_s = max(state.recent_since_s, step.clock.now_s - preserve_before_s - step.own_s)
+    tail = (*state.tail, keep(placed, began_s=step.clock.began_s))
+    state = replace(state, tail=tail, recent_since_s=since_s)
+    return state if len(tail) < LOOSE else replace(state, tail=(), older=packed(state.recent))

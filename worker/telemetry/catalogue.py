@@ -211,6 +211,26 @@ METRICS: tuple[Metric, ...] = (
         meaning="Partitions whose memory was given up, to be taken again.",
     ),
     Metric(
+        name="framewatch_partitions_parked",
+        kind="gauge",
+        meaning="Partitions that stand still: state, offset and log disagree, intake.on_rewind has to say what holds.",
+    ),
+    Metric(
+        name="framewatch_offsets_moved_total",
+        kind="counter",
+        meaning="Partitions taken although state, offset and log disagree, as intake.on_rewind says.",
+    ),
+    Metric(
+        name="framewatch_unclean_takes_total",
+        kind="counter",
+        meaning="Partitions whose last owner died with work in hand: that goes one at a time, to find what killed it.",
+    ),
+    Metric(
+        name="framewatch_breaker_tripped",
+        kind="gauge",
+        meaning="1 while intake is stopped because most healthy streams turned bad at once. Alert on it.",
+    ),
+    Metric(
         name="framewatch_held_total",
         kind="counter",
         meaning="Times an event had to wait for something that was away, such as a store.",
@@ -233,6 +253,35 @@ METRICS: tuple[Metric, ...] = (
         name="framewatch_lag_messages",
         kind="gauge",
         meaning="Records that the broker has and this process has not consumed.",
+        labels=("partition",),
+        bound="the partitions of the segments topic",
+    ),
+    # --- what is remembered of streams ---
+    Metric(
+        name="framewatch_streams",
+        kind="gauge",
+        meaning="Streams remembered, as of the partition's last release; streams.max and incidents bound it.",
+        labels=("partition",),
+        bound="the partitions of the segments topic",
+    ),
+    Metric(
+        name="framewatch_streams_bytes",
+        kind="gauge",
+        meaning="Bytes kept of them: snapshots, segments to preserve, initialisations.",
+        labels=("partition",),
+        bound="the partitions of the segments topic",
+    ),
+    Metric(
+        name="framewatch_streams_evicted_total",
+        kind="counter",
+        meaning="Streams forgotten: ended, idle, or crowded out above streams.max. Alert on any that were crowded out.",
+        labels=("why",),
+        values=_one("ended", "idle", "crowded"),
+    ),
+    Metric(
+        name="framewatch_restoring_records",
+        kind="gauge",
+        meaning="State records read so far by a partition that is being restored; 0 once it works.",
         labels=("partition",),
         bound="the partitions of the segments topic",
     ),

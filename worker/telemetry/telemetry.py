@@ -69,10 +69,11 @@ class Telemetry:
         """Count an event that can never succeed."""
         self._count("framewatch_dead_letters_total", stage, error)
 
-    def escalated(self, change: str, severity: Severity, seconds: float) -> None:
-        """Count an acknowledged incident, and how long after its segment's append it was."""
+    def escalated(self, change: str, severity: Severity, seconds: float | None) -> None:
+        """Count an acknowledged incident, and how long after its segment's append it was; None where none led to it."""
         self._count("framewatch_incidents_total", change, severity)
-        self._time("framewatch_escalation_seconds", seconds)
+        if seconds is not None:
+            self._time("framewatch_escalation_seconds", seconds)
 
     def stage(self, name: str, seconds: float) -> None:
         """Note how long a step took for one segment."""
@@ -92,12 +93,35 @@ class Telemetry:
     def owned(self, partitions: int) -> None:
         """Note how many partitions there are now; what was told of single ones is told anew."""
         self._set("framewatch_partitions_owned", partitions)
-        for name in ("framewatch_in_flight_segments", "framewatch_in_flight_bytes", "framewatch_lag_messages"):
+        for name in (
+            "framewatch_in_flight_segments",
+            "framewatch_in_flight_bytes",
+            "framewatch_lag_messages",
+            "framewatch_streams",
+            "framewatch_streams_bytes",
+            "framewatch_restoring_records",
+        ):
             self._gauges[name].clear()
 
     def paused(self, partitions: int) -> None:
         """Note how many partitions are held back."""
         self._set("framewatch_partitions_paused", partitions)
+
+    def parked(self, partitions: int) -> None:
+        """Note how many partitions stand still until an operator says what holds."""
+        self._set("framewatch_partitions_parked", partitions)
+
+    def moved(self) -> None:
+        """Count a partition taken although its offset was moved."""
+        self._count("framewatch_offsets_moved_total")
+
+    def searching(self) -> None:
+        """Count a partition whose last owner died with work in hand."""
+        self._count("framewatch_unclean_takes_total")
+
+    def tripped(self) -> None:
+        """Note that the breaker has stopped intake."""
+        self._set("framewatch_breaker_tripped", 1)
 
     def lost(self) -> None:
         """Count a partition that is taken again."""
@@ -115,6 +139,20 @@ class Telemetry:
         """Note what a partition has in work or waiting."""
         self._set("framewatch_in_flight_segments", segments, str(partition))
         self._set("framewatch_in_flight_bytes", size_bytes, str(partition))
+
+    def remembers(self, partition: int, streams: int, size_bytes: int) -> None:
+        """Note how many streams a partition remembers, and how large that is."""
+        self._set("framewatch_streams", streams, str(partition))
+        self._set("framewatch_streams_bytes", size_bytes, str(partition))
+        self._set("framewatch_restoring_records", 0, str(partition))
+
+    def forgot(self, why: str, streams: int) -> None:
+        """Count streams that were let go."""
+        self._count("framewatch_streams_evicted_total", why, amount=streams)
+
+    def restoring(self, partition: int, records: int) -> None:
+        """Note how far a partition's restoring has come."""
+        self._set("framewatch_restoring_records", records, str(partition))
 
     def lag(self, partition: int, messages: int | None) -> None:
         """Note how far a partition is behind; nothing where that is unknown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from worker import topics
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 PROBE_S = 15.0
 DAY_MS = 24 * 3600 * 1000
+SOON = timedelta(days=14)
 
 
 async def reachable(settings: Settings) -> list[Finding]:
@@ -26,6 +28,24 @@ async def reachable(settings: Settings) -> list[Finding]:
     limit = "" if told.max_message_bytes is None else f", message.max.bytes {told.max_message_bytes}"
     detail = f"{told.brokers} at {settings.kafka.bootstrap_servers}{limit}"
     return [Finding(level="pass", what="brokers", detail=detail)]
+
+
+async def linked(settings: Settings) -> list[Finding]:
+    """Check how we are connected: encrypted, logged in, and for how long the broker's certificate holds.
+
+    Raises:
+        UsageError: One of the link's files is not what it must be.
+        Stopped: There is no link.
+    """
+    link = await probe.link(settings.kafka)
+    told = [f"{settings.kafka.security_protocol} to {link.address}"]
+    told += [link.tls] if link.tls else ["not encrypted"]
+    told += [f"logged in by {link.login}"] if link.login else []
+    ends = link.certificate_ends
+    told += [f"its certificate holds until {ends:%Y-%m-%d}"] if ends else []
+    if ends is not None and ends - datetime.now(UTC) < SOON:
+        return [Finding(level="warning", what="link", detail=", ".join(told), remedy="renew the broker's certificate")]
+    return [Finding(level="pass", what="link", detail=", ".join(told))]
 
 
 async def topics_right(settings: Settings) -> list[Finding]:
