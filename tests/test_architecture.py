@@ -36,11 +36,12 @@ STATIONS = {
     "scoring",
     "segmenting",
     "streams",
+    "supervisor",
     "telemetry",
     "web",
     "wire",
 }
-JOINTS = ("examine", "assess", "conclude", "breaker", "partition", "intake", "health", "observe")
+JOINTS = ("examine", "assess", "conclude", "loaded", "breaker", "partition", "intake", "health", "observe")
 """They join stations, each may know those before it."""
 ROOT = ("app",)
 TOOLS = ("inspection", "publishing", "provisioning", "moving")
@@ -53,7 +54,6 @@ JOINED = {
     ("risk", "policy"): "risk is decided by a policy's records",
     ("jail", "examine"): "the child processes run it",
     ("cli", "app"): "run calls the composition root",
-    ("commands", "app"): "commands read the model, the policy and the lists as a worker does",
     ("cli", "demo"): "demo is a command",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -52,12 +53,14 @@ class Stations:
         self.asked = []
         self.scored = 0
 
-    async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
+    @asynccontextmanager
+    async def fetched(self, reference: Reference, *, max_bytes: int):
         self.asked.append(("fetch", reference.uri, max_bytes))
         found = self.objects[reference.uri]
         if isinstance(found, Exception):
             raise found
-        return found
+        yield found
+        self.asked.append(("room given back", reference.uri))
 
     async def fetch_init(self, reference: Reference) -> bytes:
         self.asked.append(("init", reference.uri))
@@ -192,6 +195,7 @@ async def test_a_claim_check_is_fetched_within_the_limit():
     await assess(stations, a_segment(0, payload=Reference(uri="s3://b/k")))
     assert stations.asked[0] == ("fetch", "s3://b/k", PLAN.max_bytes)
     assert stations.asked[1][1].data == b"from the store"
+    assert stations.asked[-1] == ("room given back", "s3://b/k")  # once it is assessed, not once it is here
 
 
 async def test_a_store_that_is_away_holds_the_segment():
@@ -240,4 +244,4 @@ async def test_an_init_event_s_claim_check_is_held_to_the_size_of_an_initialisat
         payload=Reference(uri="s3://b/init"),
     )
     assert await assessor(stations).initialisation(event) == b"init"
-    assert stations.asked == [("fetch", "s3://b/init", 256 * 1024)]
+    assert stations.asked[0] == ("fetch", "s3://b/init", 256 * 1024)

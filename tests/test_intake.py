@@ -10,7 +10,8 @@ from support.outlet import MemoryBroker, MemoryOutlet
 from support.partitions import NOW, GatedDesk, Notes, record, settle
 
 from worker.errors import PartitionLost, Stopped
-from worker.intake import STUCK_LOOKS, Intake
+from worker.intake import Intake
+from worker.intake.intake import STUCK_LOOKS
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
 from worker.records import LogRange

@@ -9,24 +9,19 @@ import asyncio
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 import uuid
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
 from worker import __version__, topics
-from worker.assess import Assessor, Plan
+from worker.assess import Assessor
 from worker.breaker import Breaker
-from worker.conclude import Rules
-from worker.errors import Stopped, UsageError
-from worker.escalation.context import Context
-from worker.escalation.links import check_links
+from worker.errors import Stopped
 from worker.fetch import Fetcher
 from worker.health import Health
 from worker.intake import Intake
@@ -36,29 +31,22 @@ from worker.kafka import admin, clients
 from worker.kafka.member import GroupMember
 from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet
 from worker.kafka.publisher import publisher
-from worker.lists.read import read_lists
+from worker.loaded import Loaded, config_report, plan
 from worker.matching import Matcher
 from worker.observe import IntakeObserver, PartitionObserver, breaker_judge, jail_observer, stage_observer
 from worker.partition.desk import Desk
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
 from worker.partition.room import Room
-from worker.policy import read as policies
-from worker.records import ConfigReport, ListRef
-from worker.scoring import session as scoring
+from worker.supervisor import Supervisor
 from worker.telemetry.telemetry import Telemetry
 from worker.web import Web
 from worker.wire import write
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
     from aiokafka import AIOKafkaConsumer
 
     from worker.jail.lockdown import Lockdown
-    from worker.policy.records import Policy
-    from worker.records import HashList
     from worker.settings.tree import Settings
 
 log = structlog.get_logger()
@@ -71,52 +59,6 @@ WEAKER = (
     "worker that is cut off from its group may write beside its successor until it notices, since no broker fences it"
 )
 INIT_ROOM_BYTES = 256 * 1024
-
-
-T = TypeVar("T")
-
-
-class Loaded:
-    """What is read from files before anything starts: a mistake in them ends here, in lines for a person."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Read and check classifier, lists and policy. Raises UsageError."""
-        if not settings.scoring.model and not settings.matching.lists:
-            raise UsageError("neither scoring.model nor matching.lists is set: there is nothing to look for")
-        check_links(settings.links)
-        model, limits = settings.scoring.model, settings.scoring
-        self.classifier = scoring.load(Path(model), threads=limits.threads, limits=limits) if model else None
-        self.lists: tuple[HashList, ...] = read_lists(settings.matching.lists)
-        self.policy = self._policy(settings)
-
-    def _policy(self, settings: Settings) -> Policy:
-        labels = self.classifier.labels if self.classifier else None
-        harmless = self.classifier.harmless if self.classifier else frozenset()
-        if not settings.policy.file:
-            return policies.default(harmless=harmless)
-        kinds = {known.name: known.kind for known in self.lists}
-        return policies.load(Path(settings.policy.file), labels=labels, harmless=harmless, lists=kinds)
-
-    def context(self, settings: Settings) -> Context:
-        """Return what the deployment decides with, as its incidents tell it."""
-        return Context(
-            model=self.classifier.ref if self.classifier else None,
-            policy=self.policy.ref,
-            lists=tuple(ListRef(name=known.name, version=known.version) for known in self.lists),
-            links=settings.links,
-            preserve_before_s=settings.escalation.preserve_before_s,
-            source=settings.escalation.source,
-        )
-
-    def rules(self, settings: Settings) -> Rules:
-        """Return what conclusions are drawn by."""
-        return Rules(
-            policy=self.policy,
-            context=self.context(settings),
-            topics=settings.topics,
-            max_message_bytes=settings.kafka.max_message_bytes,
-            with_payload=settings.dead_letters.payload,
-        )
 
 
 def run(settings: Settings) -> None:
@@ -165,9 +107,7 @@ class Worker:
         self._rules = loaded.rules(settings)
         entries = {known.name: len(known.hashes) for known in loaded.lists}
         self.telemetry.decides_with(self._rules.context.model, self._rules.context.policy, entries)
-        self._stop = asyncio.Event()
-        self._failure: BaseException | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._supervisor = Supervisor()
         self._partitions = 0
         """Partitions for which there is state."""
         self._consuming: Intake | None = None
@@ -181,11 +121,10 @@ class Worker:
     async def run(self) -> None:
         """Start, supervise, drain, close. Raises what ended it."""
         async with AsyncExitStack() as closing:
-            started = await self._unless_stopped(self._start(closing))
+            started = await self._supervisor.unless_stopped(self._start(closing))
             if started is not None:
                 await self._work(*started)
-        if self._failure is not None:
-            raise self._failure
+        self._supervisor.raise_failure()
         log.info("worker ended")
 
     @property
@@ -195,10 +134,10 @@ class Worker:
 
     def stop(self) -> None:
         """Begin to drain; a second call ends the process at once."""
-        if self._stop.is_set():
+        if self._supervisor.stopping:
             log.warning("stopped a second time: ending at once, what is in work will be worked again")
             os._exit(1)
-        self._stop.set()
+        self._supervisor.stop()
 
     def _halt(self, why: str) -> None:
         if self._consuming is not None:
@@ -206,25 +145,15 @@ class Worker:
 
     # --- start ---
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Return what comes of starting; None where SIGTERM came first, and it was given up."""
-        starting = asyncio.create_task(work, name="start")
-        stopped = asyncio.create_task(self._stop.wait(), name="stopped")
-        try:
-            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-            starting.cancel()  # does nothing where it is done
-            await asyncio.wait({starting, stopped})
-        return None if starting.cancelled() else starting.result()
-
     async def _start(self, closing: AsyncExitStack) -> tuple[Intake, GroupMember]:
         if self._settings.kafka.guarantee == "at_least_once":
             log.warning("at_least_once", weaker=WEAKER)
         await self._preflight()
         desk = Desk(await self._assessor(closing), self._rules, now)
         consumer = clients.member(self._settings.kafka)
-        member = GroupMember(self._settings.kafka, self._settings.topics.segments, consumer=consumer, fail=self.fail)
+        member = GroupMember(
+            self._settings.kafka, self._settings.topics.segments, consumer=consumer, fail=self._supervisor.fail
+        )
         intake = self._intake(desk, consumer, member)
         self._consuming = intake
         self.web = Web(self._settings.web, self.telemetry, Health(intake, time.monotonic))
@@ -275,7 +204,7 @@ class Worker:
             make_partition=lambda number: self._partition(number, desk, consumer),
             settings=self._settings.intake,
             observer=IntakeObserver(self.telemetry),
-            fail=self.fail,
+            fail=self._supervisor.fail,
         )
 
     def _partition(self, number: int, desk: Desk, consumer: AIOKafkaConsumer) -> Partition:
@@ -310,30 +239,13 @@ class Worker:
     # --- supervise ---
 
     async def _work(self, intake: Intake, member: GroupMember) -> None:
-        self._supervise(intake.run(), "intake")
-        self._supervise(intake.watch(), "watch")
-        self._supervise(self._gauges(intake), "gauges")
-        self._supervise(self._growth(intake, member), "growth")
+        self._supervisor.supervise(intake.run(), "intake")
+        self._supervisor.supervise(intake.watch(), "watch")
+        self._supervisor.supervise(self._gauges(intake), "gauges")
+        self._supervisor.supervise(self._growth(intake, member), "growth")
         log.info("worker started", version=__version__, group=self._settings.kafka.group_id)
-        await self._stop.wait()
+        await self._supervisor.until_stopped()
         await self._drain(intake, member)
-
-    def fail(self, error: BaseException) -> None:
-        """End the worker because of an error; the first one is the one that is told."""
-        self._failure = self._failure or error
-        self._stop.set()
-
-    def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled():
-            if (error := task.exception()) is not None:
-                self.fail(error)
-        elif not self._stop.is_set():  # aiokafka's tasks can end so: nothing would go on, and nobody would say so
-            self.fail(Stopped(f"{task.get_name()}: its task was cancelled, not by us"))
 
     async def _growth(self, intake: Intake, member: GroupMember) -> None:
         """Stop intake when segments has more partitions than there is state for: keys have other places now."""
@@ -368,45 +280,10 @@ class Worker:
                 await member.stop()
         except Exception as error:  # noqa: BLE001 - told at the end: whatever it is, all else is to be closed
             self._cut_short(error)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._supervisor.end()
 
     def _cut_short(self, error: Exception) -> None:
         if isinstance(error, TimeoutError):
             log.warning("the grace period is over: what is in work will be worked again by the next owner")
         else:
-            self.fail(error)
-
-
-def plan(settings: Settings) -> Plan:
-    """Return which keyframes are asked for, and the limits."""
-    return Plan(
-        interval_s=settings.sampling.interval_s,
-        max_keyframes=settings.sampling.max_keyframes,
-        max_pixels=settings.jail.max_pixels,
-        max_streams=settings.jail.max_streams,
-        max_bytes=settings.fetch.max_bytes,
-    )
-
-
-def config_report(settings: Settings, context: Context, lockdown: Lockdown | None) -> ConfigReport:
-    """Return what a worker decides with; ``lockdown`` is its decoders', None while there are none."""
-    return ConfigReport(
-        worker=settings.kafka.instance_id or socket.gethostname(),
-        version=__version__,
-        at=now(),
-        model=context.model,
-        policy=context.policy,
-        lists=context.lists,
-        limits={
-            "sampling.interval_s": settings.sampling.interval_s,
-            "sampling.max_keyframes": settings.sampling.max_keyframes,
-            "fetch.max_bytes": settings.fetch.max_bytes,
-            "kafka.max_message_bytes": settings.kafka.max_message_bytes,
-            "jail.deadline_s": settings.jail.deadline_s,
-            "jail.max_pixels": settings.jail.max_pixels,
-        },
-        jail=str(lockdown) if lockdown else "none",
-    )
+            self._supervisor.fail(error)

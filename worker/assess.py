@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from worker.streams.identity import standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from worker.records import FrameScore, Initialisation, Match, Picture, Sample, Segment, View
@@ -34,8 +35,8 @@ OFF_LOOP_BYTES = 1024 * 1024
 class Source(Protocol):
     """Where claim checks are redeemed (``worker.fetch``)."""
 
-    async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
-        """Return the bytes, checked, or raise SegmentError or Held."""
+    def fetched(self, reference: Reference, *, max_bytes: int) -> AbstractAsyncContextManager[bytes]:
+        """Give the bytes, checked, or raise SegmentError or Held; they have room in memory until the context ends."""
 
     async def fetch_init(self, reference: Reference) -> bytes:
         """Return an initialisation segment, perhaps from memory."""
@@ -105,26 +106,29 @@ class Assessor:
         ``initialisation`` is the one from the stream's last init event.
         """
         so_far = Assessment(segment=segment, outcome="assessed", why=None, standing="fresh", received_at=received_at)
-        try:
-            with self._stage("fetch"):
-                media = await self._media(segment, initialisation)
-            so_far = replace(so_far, sha256=media.sha256, standing=standing(state, segment, media.sha256))
-            if so_far.standing == "repeat":
-                return replace(so_far, outcome="skipped", why="repeat")
-            return await self._looked_at(so_far, media)
-        except SegmentError as error:
-            return _failed(so_far, error)
+        async with AsyncExitStack() as in_memory:
+            try:
+                with self._stage("fetch"):
+                    media = await self._media(segment, initialisation, in_memory)
+                so_far = replace(so_far, sha256=media.sha256, standing=standing(state, segment, media.sha256))
+                if so_far.standing == "repeat":
+                    return replace(so_far, outcome="skipped", why="repeat")
+                return await self._looked_at(so_far, media)
+            except SegmentError as error:
+                return _failed(so_far, error)
 
     async def initialisation(self, event: Initialisation) -> bytes:
         """Return the bytes that an init event brings. Raises SegmentError or Held."""
         if isinstance(event.payload, Reference):
-            return await self._source.fetch(event.payload, max_bytes=INIT_MAX_BYTES)
+            async with self._source.fetched(event.payload, max_bytes=INIT_MAX_BYTES) as data:
+                return data
         return event.payload
 
-    async def _media(self, segment: Segment, initialisation: bytes | None) -> Media:
+    async def _media(self, segment: Segment, initialisation: bytes | None, in_memory: AsyncExitStack) -> Media:
         data = segment.payload
         if isinstance(data, Reference):
-            data = await self._source.fetch(data, max_bytes=self._plan.max_bytes)
+            fetched = self._source.fetched(data, max_bytes=self._plan.max_bytes)
+            data = await in_memory.enter_async_context(fetched)
         if segment.init is not None:
             initialisation = await self._source.fetch_init(segment.init)
         init = initialisation if segment.content_type == "video/iso.segment" else None

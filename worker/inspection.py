@@ -28,6 +28,7 @@ from worker.streams.state import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from worker.assess import Decoder
     from worker.records import Frame, Look, Media, Reference, Sample, View
@@ -190,7 +191,7 @@ class _ByContent:
 class _Nowhere:
     """There is nothing to fetch: the file is the body."""
 
-    async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
+    def fetched(self, reference: Reference, *, max_bytes: int) -> AbstractAsyncContextManager[bytes]:
         raise NotImplementedError
 
     async def fetch_init(self, reference: Reference) -> bytes:

@@ -204,6 +204,51 @@ async def test_the_refused_object_itself_is_no_proof() -> None:
         await fetch.fetch(REFERENCE, max_bytes=10)
 
 
+async def first_of(*tasks: asyncio.Task[bytes]) -> set[asyncio.Task[bytes]]:
+    """The tasks that are done once none can go on by itself."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return {task for task in tasks if task.done()}
+
+
+async def held(fetch: Fetcher, uri: str, done: asyncio.Event) -> bytes:
+    """Fetch what is at most 8 bytes long and keep it in work until ``done``."""
+    async with fetch.fetched(Reference(uri=uri), max_bytes=8) as data:
+        await done.wait()
+    return data
+
+
+async def test_a_place_that_hangs_takes_no_other_place_s_room() -> None:
+    """Two places share 16 bytes: one object of unknown size each, until it is here and known to be smaller."""
+    made = Fetch(roots=("s3://hangs/", "s3://works/"), in_work_bytes=16)
+    service = Answers(None, b"1234", b"5678", b"more")
+
+    def opener(roots: Sequence[AllowedRoot], settings: object, mistakes: object) -> Answers:
+        del settings, mistakes
+        service.roots = roots
+        return service
+
+    fetch = Fetcher(made, openers={"s3": opener})
+    done = asyncio.Event()
+    uris = ["s3://hangs/1", "s3://hangs/2", "s3://works/1", "s3://works/2", "s3://works/3"]
+    hanging, behind, one, two, three = [asyncio.create_task(held(fetch, uri, done)) for uri in uris]
+    assert await first_of(hanging, behind, one, two, three) == set()
+    assert service.left == [b"5678", b"more"]  # who is of unknown size has no room beside four bytes
+    done.set()
+    assert await asyncio.gather(one, two, three) == [b"1234", b"5678", b"more"]
+    for task in (hanging, behind):
+        task.cancel()
+    await asyncio.wait({hanging, behind})
+
+
+async def test_what_is_below_no_root_waits_for_no_room() -> None:
+    """It is refused as ever."""
+    fetch, _ = fetcher(Answers(SegmentError("fetch", "outside_roots", "below no root")))
+    with pytest.raises(SegmentError, match="fetch/outside_roots"):
+        async with fetch.fetched(Reference(uri="s3://other/a.ts"), max_bytes=8):
+            pass
+
+
 async def test_a_reference_that_says_it_is_too_large_asks_no_store() -> None:
     """Its own word is enough."""
     service = Answers(b"data")

@@ -14,7 +14,8 @@ from support.cards import harmless
 from support.deployment import deployed
 from support.processes import WorkerProcess
 
-from worker.app import Loaded, Worker
+from worker.app import Worker
+from worker.loaded import Loaded
 from worker.settings.tree import Intake, Kafka
 
 QUIET = media.make_segment(width=160, height=90, seconds=1.0, picture=lambda _: harmless(90, 160, 1))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from worker.app import Loaded, Worker
+from worker.app import Worker
 from worker.kafka import admin
+from worker.loaded import Loaded
 from worker.records import EventId, Initialisation, Position, Received, Segment, StreamEnd
 from worker.settings.tree import Escalation, Intake, Kafka, Scoring, Settings, Topics, Web
 from worker.topics import wanted

@@ -11,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from worker import app, logs
+from worker.loaded import Loaded
 from worker.settings.load import load
 from worker.settings.tree import Log
 
@@ -51,7 +52,7 @@ async def main() -> None:
     """Run until SIGTERM."""
     settings = load(flags={}, environ=os.environ, config=None)
     logs.configure(Log(format="json"))
-    worker = PoisonableWorker(settings, app.Loaded(settings))
+    worker = PoisonableWorker(settings, Loaded(settings))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     await worker.run()
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from worker import escalation
-from worker.app import Loaded
 from worker.errors import SegmentError, UsageError
 from worker.escalation.context import Context
 from worker.kafka.publisher import publisher
+from worker.loaded import Loaded
 from worker.policy import read as policies
 from worker.wire import headers, write
 

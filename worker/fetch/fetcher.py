@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import time
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,15 @@ from worker.errors import UsageError
 from worker.fetch.files import open_files
 from worker.fetch.inits import Inits
 from worker.fetch.patience import Patience
-from worker.fetch.places import scheme_of
+from worker.fetch.places import UnclearPlaceError, place_of, scheme_of
 from worker.fetch.roots import allowed_roots
 from worker.fetch.services import failed
+from worker.fetch.shares import Share
 from worker.fetch.stores import open_stores
 from worker.fetch.web import open_web
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from worker.fetch.services import Opener, Service
     from worker.records import Reference
@@ -68,8 +70,30 @@ class Fetcher:
                 self._services[scheme] = opener(its_roots, settings, mistakes)
         if mistakes:
             raise UsageError("\n".join(mistakes))
+        places = {root.place.authority for root in roots}
+        self._shares = {place: Share(settings.in_work_bytes // len(places)) for place in places}
         self._patience = Patience(settings, sleep)
         self._inits = Inits(self._fetch_init, monotonic)
+
+    @asynccontextmanager
+    async def fetched(self, reference: Reference, *, max_bytes: int) -> AsyncIterator[bytes]:
+        """Give what a reference names; until the context ends, its bytes count in its place's share.
+
+        It waits while the share is taken. An object of unknown size counts as ``max_bytes`` until it is here.
+
+        Raises:
+            SegmentError, Held: As of ``fetch``.
+        """
+        _check_asked(reference, max_bytes)
+        share = self._share(reference)
+        if share is None:  # below no root: refused before a byte is read
+            yield await self.fetch(reference, max_bytes=max_bytes)
+            return
+        hold = await share.hold(_most_bytes(reference, max_bytes))
+        with hold.until_done():
+            data = await self.fetch(reference, max_bytes=max_bytes)
+            hold.shrink(len(data))
+            yield data
 
     async def fetch(self, reference: Reference, *, max_bytes: int) -> bytes:
         """Return what a reference names, checked against its size, digest, etag and version.
@@ -109,6 +133,12 @@ class Fetcher:
     async def _fetch_init(self, reference: Reference) -> bytes:
         return await self.fetch(reference, max_bytes=INIT_MAX_BYTES)
 
+    def _share(self, reference: Reference) -> Share | None:
+        try:
+            return self._shares.get(place_of(reference.uri).authority)
+        except UnclearPlaceError:
+            return None
+
     def _service(self, reference: Reference) -> Service:
         scheme = scheme_of(reference.uri)
         if scheme is None:
@@ -124,6 +154,13 @@ def _check_asked(reference: Reference, max_bytes: int) -> None:
         raise failed("too_large", reference, f"{reference.size_bytes} bytes; at most {max_bytes} are fetched")
     if reference.byterange is not None and not 0 <= reference.byterange[0] <= reference.byterange[1]:
         raise failed("bad_size", reference, "the byte range ends before it begins")
+
+
+def _most_bytes(reference: Reference, max_bytes: int) -> int:
+    """Return how many bytes it may turn out to be."""
+    if reference.byterange is not None:
+        return min(max_bytes, reference.byterange[1] - reference.byterange[0] + 1)
+    return max_bytes if reference.size_bytes is None else reference.size_bytes
 
 
 async def _digest(data: bytes) -> str:

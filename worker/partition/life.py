@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from msgspec import Struct
 from worker.errors import Held, PartitionLost, SegmentError, Stopped
 from worker.partition.lanes import Lanes
 from worker.partition.ledger import Ledger
+from worker.partition.outbox import Outbox, size_bytes
+from worker.partition.patience import Patience
 from worker.partition.room import Room
 from worker.partition.suspects import Suspects
 from worker.records import Event, Received
@@ -24,14 +26,13 @@ if TYPE_CHECKING:
     from worker.partition.desk import Desk
     from worker.partition.memory import Memory
     from worker.partition.observer import Observer
+    from worker.partition.outbox import Parcel
     from worker.partition.outlet import Outlet
     from worker.partition.suspects import Mark
     from worker.records import Assessment, LogRange, Message
     from worker.settings.tree import Intake
     from worker.streams.state import StreamState
 
-HELD_FIRST_S = 0.5
-HELD_MOST_S = 30.0
 PROGRESS_EVERY = 20_000
 """Records of a changelog: well under a second."""
 
@@ -93,7 +94,7 @@ class Partition:
         self._owner = owner
         self._room = room or Room()
         self._judge = judge
-        self._pause = pause
+        self._patience = Patience(observer, pause)
         self._suspects = Suspects(None, owner=owner, end=0)
         self._recorded: Mark | None = None
         self._waiting: deque[tuple[Received, datetime]] = deque()
@@ -103,8 +104,7 @@ class Partition:
         self._finished = 0
         self._ledger = Ledger(0)
         self._lanes: Lanes[Job] = Lanes(self._work, self._fail)
-        self._messages: list[Message] = []
-        self._told: list[tuple[Received, Conclusion]] = []
+        self._outbox = Outbox()
         self._released_through = 0
         self._due = asyncio.Event()
         self._releasing = asyncio.Lock()
@@ -112,7 +112,6 @@ class Partition:
         self._accepting = False
         self._released = False
         self._bytes = 0
-        self._held: Counter[str] = Counter()
 
     # --- taking it ---
 
@@ -154,7 +153,7 @@ class Partition:
             self._ledger.finish(offset)
             return
         self._observer.consumed(received)
-        self._bytes += _size_bytes(received)
+        self._bytes += size_bytes(received)
         now = self._now()
         self._memory.hear(received.position.timestamp_ms, now)
         self._waiting.append((received, now))
@@ -181,7 +180,7 @@ class Partition:
     @property
     def load(self) -> int:
         """Events in work or waiting, and those whose results have not left yet."""
-        return self._ledger.unfinished + len(self._told)
+        return self._ledger.unfinished + len(self._outbox)
 
     @property
     def load_bytes(self) -> int:
@@ -211,7 +210,7 @@ class Partition:
     @property
     def held(self) -> str | None:
         """Why some stream is held, in one line; None when none is."""
-        return next(iter(self._held), None)
+        return self._patience.held
 
     def halt(self) -> None:
         """Begin no more work; what is in work goes on, and what is finished leaves."""
@@ -254,17 +253,8 @@ class Partition:
     # --- one event ---
 
     async def _work(self, job: Job) -> None:
-        self._settle(job.received, await self._conclusion(job))
+        self._settle(job.received, await self._patience.conclusion(lambda: self._attempt(job)))
         self._begin_what_may()
-
-    async def _conclusion(self, job: Job) -> Conclusion:
-        backoff_s = HELD_FIRST_S
-        while True:
-            try:
-                return await self._attempt(job)
-            except Held as held:
-                await self._hold(str(held), backoff_s)
-                backoff_s = min(HELD_MOST_S, backoff_s * 2)
 
     async def _attempt(self, job: Job) -> Conclusion:
         await self._going.wait()
@@ -296,22 +286,12 @@ class Partition:
         self._suspects.survived(offset)
         return conclusion
 
-    async def _hold(self, why: str, seconds: float) -> None:
-        self._held[why] += 1
-        try:
-            self._observer.held(why)
-            await self._pause(seconds)
-        finally:
-            self._held[why] -= 1
-            self._held += Counter()  # drops what fell to zero
-
     def _settle(self, received: Received, conclusion: Conclusion) -> None:
         """Keep what an event led to until it leaves: one step, so that a release holds all of it or nothing."""
         if conclusion.assessment is not None:
             self._judge(self._memory.state(conclusion.assessment.segment.stream_id), conclusion.assessment)
         self._memory.apply(conclusion, received.position.offset)
-        self._messages.extend(conclusion.messages)
-        self._told.append((received, conclusion))
+        self._outbox.put(received, conclusion)
         self._ledger.finish(received.position.offset)
         self._finished += 1
         if conclusion.incident is not None:
@@ -347,26 +327,27 @@ class Partition:
         self._due.clear()
         next_offset = self._ledger.first_unfinished
         mark = self._suspects.mark(first_unfinished=next_offset, next_offset=self._ledger.next_offset, clean=clean)
-        if not self._told and next_offset == self._released_through and mark == self._recorded:
+        if not self._outbox and next_offset == self._released_through and mark == self._recorded:
             return
-        messages, self._messages = self._messages, []
-        told, self._told = self._told, []
-        told_of_silence = self._let_go()
-        messages += [message for conclusion in told_of_silence for message in conclusion.messages]
-        messages += self._memory.take_changes(next_offset, mark)
-        await self._send(messages, next_offset)
+        parcel, told_of_silence = self._outbox.take(), self._let_go()
+        of_silence = [message for conclusion in told_of_silence for message in conclusion.messages]
+        await self._send([*parcel.messages, *of_silence, *self._memory.take_changes(next_offset, mark)], next_offset)
         self._recorded = mark
         self._suspects.recorded(mark)
         self._released_through = next_offset
-        self._bytes -= sum(_size_bytes(received) for received, _ in told)
+        self._bytes -= parcel.size_bytes
+        self._tell(parcel, told_of_silence)
+        if not clean:
+            self._begin_what_may()
+
+    def _tell(self, parcel: Parcel, told_of_silence: Sequence[Conclusion]) -> None:
+        """Say what the broker has now."""
         now = self._now()
-        for received, conclusion in told:
+        for received, conclusion in parcel.told:
             self._observer.released(received, conclusion, now)
         for conclusion in told_of_silence:
             self._observer.silent(conclusion)
         self._observer.remembers(self._memory.census())
-        if not clean:
-            self._begin_what_may()
 
     def _let_go(self) -> list[Conclusion]:
         """Forget streams that have ended or gone silent; return what is told of their open incidents."""
@@ -387,8 +368,3 @@ class Partition:
             self._fail(error if isinstance(error, Exception) else PartitionLost("a release was cut off"))
             raise
         self._released = True
-
-
-def _size_bytes(received: Received) -> int:
-    """Return how many bytes a record's body keeps in memory."""
-    return len(received.value or b"")

@@ -150,6 +150,8 @@ class Fetch:
     """URIs ending in a slash, or tables {uri, endpoint, region, private, plaintext, header_file, credentials_file}."""
     max_bytes: Size = 64 * MIB
     """Largest object fetched."""
+    in_work_bytes: Size = 512 * MIB
+    """Bytes of fetched objects in work in this process; each host or bucket of the roots has an equal share."""
     timeout_s: Seconds = 10.0
     """How long one try of one object may take."""
     attempts: Count = 3

@@ -8,15 +8,17 @@ release had an unknown outcome is dropped and taken again, after the group has c
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from worker.errors import Moved, PartitionLost, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+    from worker.intake.member import Member
+    from worker.intake.observer import IntakeObserver
     from worker.partition.life import Partition
-    from worker.records import LogRange, Received
+    from worker.records import Received
     from worker.settings.tree import Intake as IntakeSettings
 
 RETAKE_FIRST_S = 0.2
@@ -27,62 +29,6 @@ STUCK_LOOKS = 7
 """In so many looks in a row a partition stood at the same offset with more behind it: a minute."""
 BATCH = 64
 """Records of one poll: more would overshoot the limits before anything is paused."""
-
-
-class Member(Protocol):
-    """A member of the consumer group for the segments topic (``worker.kafka.member``)."""
-
-    async def poll(self, timeout_s: float, most: int) -> Mapping[int, Sequence[Received]]:
-        """Return what has come, by partition, in order."""
-
-    def seek(self, partition: int, offset: int) -> None:
-        """Go on from an offset. Raises PartitionLost when the partition is no longer ours."""
-
-    def pause(self, partitions: Collection[int]) -> None:
-        """Fetch nothing more of these."""
-
-    def resume(self, partitions: Collection[int]) -> None:
-        """Fetch these again."""
-
-    def owned(self) -> frozenset[int]:
-        """Return the partitions that the group has given us."""
-
-    async def log(self, partition: int) -> LogRange:
-        """Return which offsets the log holds."""
-
-    async def behind(self, partitions: Collection[int]) -> Mapping[int, int]:
-        """Return the positions of those for which the broker has more; nothing where it does not answer."""
-
-    async def confirm(self, partition: int) -> None:
-        """Return when the group says that the partition is still ours; else raise PartitionLost."""
-
-    def lag(self, partition: int) -> int | None:
-        """Return how many records the broker has that we have not; None when unknown."""
-
-
-class IntakeObserver(Protocol):
-    """Told of what happens to whole partitions."""
-
-    def assigned(self, partitions: Collection[int]) -> None:
-        """Note what the group gave us."""
-
-    def revoked(self, partitions: Collection[int]) -> None:
-        """Note what the group took from us."""
-
-    def lost(self, partition: int, why: str) -> None:
-        """Note that a partition is dropped, to be taken again."""
-
-    def restored(self, partition: int, seconds: float) -> None:
-        """Note that a partition works."""
-
-    def paused(self, partitions: Collection[int]) -> None:
-        """Note which partitions are held back now."""
-
-    def parked(self, why: Mapping[int, str]) -> None:
-        """Note which partitions stand still until an operator says what holds, and why."""
-
-    def halted(self, why: str) -> None:
-        """Note that nothing more is taken in."""
 
 
 class Intake:
