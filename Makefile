@@ -5,6 +5,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 FUZZ_ARGS ?=
+FAULTS_ARGS ?=
+SOAK_MINUTES ?= 60
 DEMO_ARGS ?=
 
 # Folders too, so that a deleted file counts as a change.
@@ -13,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find worker -name __pycache_
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test fuzz lint bench bench-quick docs requirements clean
+.PHONY: help demo test faults soak fuzz lint bench bench-quick docs requirements clean
 
 help:  ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -23,6 +25,17 @@ demo: .venv/.runs .venv/.wheel  ## watch a dozen make-believe streams (DEMO_ARGS
 
 test: .venv/.develops .venv/.oracle .venv/.wheel  ## the whole suite, on the installed wheel (PYTEST_ARGS="-k word" for a part)
 	FRAMEWATCH_TEST_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+# Broker and workers are real, and the counts large: a test may take many minutes.
+FAULTS := FRAMEWATCH_TEST_REQUIRE_KAFKA=1 FRAMEWATCH_TEST_INSTALLED=1 FRAMEWATCH_TEST_FAULTS=full \
+  FRAMEWATCH_TEST_WRITE_DOCS=1
+
+faults: .venv/.develops .venv/.wheel  ## the fault suite with full counts, half an hour; writes docs/reliability.md (FAULTS_ARGS="-k kill")
+	$(FAULTS) $(BIN)/pytest tests/faults -o faulthandler_timeout=1800 $(FAULTS_ARGS)
+
+soak: .venv/.develops .venv/.wheel  ## an hour at 70 % load with a kill every minute; writes its row too (SOAK_MINUTES=5)
+	$(FAULTS) FRAMEWATCH_TEST_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest tests/faults/test_soak.py \
+	  -o faulthandler_timeout=0 $(FAULTS_ARGS)
 
 fuzz: .venv/.develops .venv/.wheel  ## broken media through the jail (FUZZ_ARGS="--seconds 600 --seed 7 --count 20000")
 	PYTHONPATH=tests $(BIN)/python -m hostile.fuzz $(FUZZ_ARGS)

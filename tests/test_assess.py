@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import asynccontextmanager
 
@@ -245,3 +246,27 @@ async def test_an_init_event_s_claim_check_is_held_to_the_size_of_an_initialisat
     )
     assert await assessor(stations).initialisation(event) == b"init"
     assert stations.asked[0] == ("fetch", "s3://b/init", 256 * 1024)
+
+
+class SlowStations(Stations):
+    """The decoder is quick, the classifier is slow."""
+
+    def __init__(self) -> None:
+        super().__init__(a_sample(a_frame()))
+        self.goes_on = asyncio.Event()
+
+    async def score(self, pictures):
+        await self.goes_on.wait()
+        return await super().score(pictures)
+
+
+async def test_no_more_segments_pictures_are_in_memory_than_the_plan_says():
+    """A classifier that is slower than the decoders lets no pictures pile up: decoding waits for it."""
+    stations = SlowStations()
+    made = assessor(stations)
+    working = [asyncio.create_task(made.assess(a_segment(n), STATE, None, START)) for n in range(3 * PLAN.at_once)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert sum(asked[0] == "decode" for asked in stations.asked) == PLAN.at_once
+    stations.goes_on.set()
+    assert [(await done).outcome for done in working] == ["assessed"] * len(working)

@@ -27,6 +27,7 @@ class Intake:
     partitions: dict[int, Partition] = field(default_factory=dict)
     restoring: frozenset[int] = frozenset()
     parked: dict[int, str] = field(default_factory=dict)
+    failing: dict[int, str] = field(default_factory=dict)
     halted: str | None = None
 
 
@@ -38,6 +39,7 @@ class Intake:
         (Intake(restoring=frozenset({2, 1})), "restoring partitions 1, 2"),
         (Intake(partitions={0: Partition(), 1: Partition("s3 is away")}), "partition 1 is held: s3 is away"),
         (Intake(parked={3: "partition 3: somebody moved it"}), "partition 3: somebody moved it"),
+        (Intake(failing={1: "refused"}), "partition 1: its results do not leave: refused"),
         (Intake(halted="11 of 20 turned bad"), "intake is stopped: 11 of 20 turned bad"),
     ],
 )

@@ -86,6 +86,7 @@ class IntakeNotes:
         self.restorations: list[int] = []
         self.pauses: list[set[int]] = []
         self.parkings: list[dict[int, str]] = []
+        self.failings: list[tuple[int, str]] = []
         self.halts: list[str] = []
 
     def assigned(self, partitions: Collection[int]) -> None:
@@ -96,6 +97,9 @@ class IntakeNotes:
 
     def lost(self, partition: int, why: str) -> None:
         self.losses.append((partition, why))
+
+    def failing(self, partition: int, why: str) -> None:
+        self.failings.append((partition, why))
 
     def restored(self, partition: int, seconds: float) -> None:
         self.restorations.append(partition)
@@ -217,6 +221,36 @@ async def test_an_unknown_outcome_is_answered_by_taking_the_partition_again():
     await world.intake.stop()
     assert world.notes.losses == [(0, "the broker is away")]
     assert world.told(0) == ["s0:0:0", "s0:1:1", "s0:2:2"]
+
+
+async def test_results_that_do_not_leave_are_told_until_they_do():
+    """Taking the partition again works each time and proves nothing: it is tried more and more seldom."""
+    world = World({0: log(0, 2), 1: log(1, 1)})
+    world.brokers[0].refused = {"out"}
+    await world.assign(0, 1)
+    await world.run_until(lambda: world.notes.failings)
+    seen: list[dict[int, str]] = []
+    await world.run_until(lambda: seen.append(dict(world.intake.failing)) or len(world.notes.failings) == 3)
+    assert all(failing == {0: "refused"} for failing in seen)
+    assert world.notes.failings == [(0, "refused")] * 3
+    assert world.waits == [0.2, 0.4, 0.8, 1.6][: len(world.waits)]
+    world.brokers[0].refused = set()
+    await world.run_until(lambda: world.brokers[0].committed == 2)
+    assert world.intake.failing == {}
+    assert (world.told(0), world.told(1)) == (["s0:0:0", "s0:1:1"], ["s1:0:0"])
+
+
+async def test_a_release_that_was_there_though_its_answer_got_lost_is_no_setback():
+    """Nothing is left to release: nobody is told that results do not leave."""
+    world = World({0: log(0, 1)}, release_interval_s=3600, open_gates=False)
+    await world.assign(0)
+    await world.run_until(lambda: world.desks[0].started)
+    world.brokers[0].lose_answer = True
+    world.desks[0].gate(0).set()
+    await settle()
+    world.intake.partitions[0]._due.set()
+    await world.run_until(lambda: len(world.notes.restorations) == 2)
+    assert (world.intake.failing, world.notes.losses) == ({}, [(0, "the answer got lost")])
 
 
 async def test_a_partition_is_not_fenced_before_the_group_says_that_it_is_ours():

@@ -75,6 +75,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     max_pixels: int
     max_streams: int
     max_bytes: int
+    at_once: int = 8
+    """Segments from decoding to scoring at once: their pictures are in memory, up to ``max_keyframes`` of each."""
 
 
 class Assessor:
@@ -97,6 +99,7 @@ class Assessor:
         self._classifier = classifier
         self._plan = plan
         self._on_stage = on_stage
+        self._rooms = asyncio.Semaphore(plan.at_once)
 
     async def assess(
         self, segment: Segment, state: StreamState, initialisation: bytes | None, received_at: datetime
@@ -113,7 +116,8 @@ class Assessor:
                 so_far = replace(so_far, sha256=media.sha256, standing=standing(state, segment, media.sha256))
                 if so_far.standing == "repeat":
                     return replace(so_far, outcome="skipped", why="repeat")
-                return await self._looked_at(so_far, media)
+                async with self._rooms:
+                    return await self._looked_at(so_far, media)
             except SegmentError as error:
                 return _failed(so_far, error)
 

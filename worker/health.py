@@ -34,6 +34,10 @@ class Watched(Protocol):
     def parked(self) -> Mapping[int, str]:
         """The partitions that stand still until an operator says what holds, and why."""
 
+    @property
+    def failing(self) -> Mapping[int, str]:
+        """The partitions whose results do not leave, and why."""
+
 
 class Health:
     """Answers ``/livez`` and ``/readyz``: None when all is well, else one line that says why not."""
@@ -75,6 +79,8 @@ class Health:
             return f"intake is stopped: {self._intake.halted}"
         if self._intake.parked:
             return "; ".join(self._intake.parked.values())
+        if failing := self._intake.failing:
+            return "; ".join(f"partition {number}: its results do not leave: {why}" for number, why in failing.items())
         if restoring := self._intake.restoring:
             return f"restoring partitions {', '.join(map(str, sorted(restoring)))}"
         held = [(number, partition.held) for number, partition in self._intake.partitions.items() if partition.held]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from worker import __version__
 from worker.assess import Plan
 from worker.conclude import Rules
+from worker.cores import cores
 from worker.errors import UsageError
 from worker.escalation.context import Context
 from worker.escalation.links import check_links
@@ -76,6 +77,7 @@ def plan(settings: Settings) -> Plan:
         max_pixels=settings.jail.max_pixels,
         max_streams=settings.jail.max_streams,
         max_bytes=settings.fetch.max_bytes,
+        at_once=2 * ((settings.jail.processes or cores()) + (settings.scoring.threads or cores())),
     )
 
 

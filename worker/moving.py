@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from worker.errors import Stopped
 from worker.kafka.partitioners import HASHES, Partitioner, place
 from worker.partition.agreement import agree
-from worker.partition.memory import CHECKPOINT, MOVING, Checkpoint
+from worker.partition.memory import CHECKPOINT, MOVING, Checkpoint, read_checkpoint
 from worker.settings.tree import Streams
 from worker.streams.store import Store
 
@@ -47,7 +47,7 @@ class Kept(Struct, kw_only=True):
         store, checkpoint, marked = Store(ALL), None, False
         for key, value in records:
             if key == CHECKPOINT:
-                checkpoint = msgspec.msgpack.decode(value, type=Checkpoint) if value else None
+                checkpoint = read_checkpoint(value)
             elif key == MOVING:
                 marked = bool(value)
             else:

@@ -201,6 +201,10 @@ class IntakeObserver:
         self._telemetry.lost()
         log.warning("partition lost, taking it again", partition=partition, why=why)
 
+    def failing(self, partition: int, why: str) -> None:
+        """Say that results do not leave."""
+        log.error("results do not leave, nothing is committed, trying on", partition=partition, why=why)
+
     def restored(self, partition: int, seconds: float) -> None:
         """Note that a partition works."""
         self._telemetry.restored(seconds)

@@ -16,6 +16,7 @@ class Quiet:
 
     def __init__(self) -> None:
         self.assigned = asyncio.Event()
+        self.overtaken = asyncio.Event()
 
     async def on_assigned(self, partitions) -> None:
         self.assigned.set()
@@ -24,7 +25,7 @@ class Quiet:
         pass
 
     def on_out_of_range(self, partitions) -> None:
-        pass
+        self.overtaken.set()
 
 
 async def test_who_has_consumed_all_is_not_behind_though_a_transaction_s_marker_ends_the_log(broker):
@@ -56,4 +57,23 @@ async def test_who_has_consumed_all_is_not_behind_though_a_transaction_s_marker_
                 await producer.send_and_wait(settings.topics.segments, b"y", partition=0)
             assert await member.behind([0]) == {0: 2}
             await member.stop()
+    assert failures == []
+
+
+async def test_a_member_whose_poll_met_an_error_is_idle_again_when_nobody_polls(broker):
+    """Else aiokafka would keep one that consumes no more in the group for ever."""
+    failures: list[BaseException] = []
+    async with deployed(broker, partitions=1) as deployment, asyncio.timeout(60):
+        settings = deployment.settings
+        consumer = clients.member(settings.kafka)
+        member = GroupMember(settings.kafka, settings.topics.segments, consumer=consumer, fail=failures.append)
+        listener = Quiet()
+        await member.start(listener)
+        while not listener.assigned.is_set():
+            await member.poll(0.1, 10)
+        member.seek(0, 99)
+        while not listener.overtaken.is_set():
+            await member.poll(0.1, 10)
+        assert consumer._subscription.fetcher_idle_time > 0
+        await member.stop()
     assert failures == []

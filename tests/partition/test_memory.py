@@ -16,7 +16,7 @@ from worker import conclude
 from worker.conclude import Conclusion, Rules
 from worker.errors import Moved
 from worker.escalation.context import Context
-from worker.partition.memory import Memory
+from worker.partition.memory import CHECKPOINT, Memory
 from worker.policy.read import default
 from worker.records import Assessment, EventId, LogRange, OpenIncident, Received, StreamEnd, StreamRisk
 from worker.settings.tree import LinkTemplates, Streams, Topics
@@ -178,13 +178,42 @@ async def test_one_lying_timestamp_makes_nobody_idle():
 # --- the next owner ---
 
 
-def test_damaged_state_stands_still_until_told():
+@pytest.mark.parametrize(
+    ("key", "value"), [(b"s", b"\xc1"), (CHECKPOINT, b"\xc1"), (CHECKPOINT, b"\x80"), (b"\xfeforeign", b"x")]
+)
+def test_damaged_state_stands_still_until_told(key, value):
     """Reprocess forgets all of it, with tombstones, so that the next owner does not stumble again."""
-    damaged = [(b"s", b"\xc1")]
-    with pytest.raises(Moved, match=r"damaged.*on_rewind to reprocess"):
+    damaged = [(key, value)]
+    with pytest.raises(Moved, match=r"(damaged|no stream id).*on_rewind to reprocess"):
         memory(damaged, on_rewind="stop")
-    taken = memory(damaged, on_rewind="reprocess").take_changes(0)
-    assert (taken[0].key, taken[0].value) == (b"s", None)
+    taken = [(m.key, m.value) for m in memory(damaged, on_rewind="reprocess").take_changes(0)]
+    assert dict(taken)[key] != value
+    assert dict(taken).get(b"s") is None
+    again = memory([*damaged, *taken])
+    assert again.census().streams == 0
+
+
+def test_state_that_lost_its_beginning_stands_still_until_told():
+    """Whatever cuts the changelog from its front is noticed, though the checkpoint is there; said once is enough."""
+    first = memory()
+    first.apply(Conclusion(state=StreamState(stream_id="s"), messages=()), 0)
+    written = [(m.key, m.value) for m in first.take_changes(0)]
+    assert memory_of(written, on_rewind="stop").census().streams == 1
+    with pytest.raises(Moved, match="beginning of its state is missing"):
+        memory_of(written[1:], on_rewind="stop")
+    kept = memory_of(written[1:], on_rewind="keep")
+    assert kept.census().streams == 1
+    written = [*written[1:], *((m.key, m.value) for m in kept.take_changes(0))]
+    assert memory_of(written, on_rewind="stop").census().streams == 1
+
+
+def memory_of(records: Any, **more: Any) -> Memory:
+    """A new owner's memory where offset 0 is committed."""
+    made = Memory(topic="risk", partition=0, **more)
+    for key, value in records:
+        made.learn(key, value)
+    made.agree(0, LOG)
+    return made
 
 
 looks = st.sampled_from([0.001, 0.01, 0.3, 0.9, 0.99, 0.999])

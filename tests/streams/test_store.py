@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -17,9 +17,13 @@ from worker.errors import Stopped
 from worker.records import EventId, OpenIncident, StreamRisk
 from worker.references import packed
 from worker.settings.tree import Streams
+from worker.streams.initialisations import SHARED
 from worker.streams.memory import advance
-from worker.streams.state import StreamState
-from worker.streams.store import INITIALISATION, PRESERVE, SHARED, Store
+from worker.streams.state import StreamState, snapshot
+from worker.streams.store import INITIALISATION, PRESERVE, Store
+
+if TYPE_CHECKING:
+    from worker.streams.identity import Seen
 
 MINUTE_MS = 60_000.0
 
@@ -116,6 +120,22 @@ def test_idle_streams_are_forgotten_by_the_partitions_clock() -> None:
     assert streams(store) == {"b"}
     assert store.take() == [(b"a", None)]
     assert store.census().gone == (("idle", 1),)
+
+
+def test_a_new_owner_forgets_who_was_heard_longest_ago_first() -> None:
+    """Also where that one's first record on the topic came after another's."""
+    records = []
+    store = Store(Streams())
+    for stream_id, minute in [("a", 0), ("b", 1), ("a", 2), ("c", 3)]:
+        store.put(a_state(stream_id, heard_ms=minute * MINUTE_MS))
+        store.pack(())
+        records += store.take()
+    again = restored(records, limits=Streams(idle_s=60))
+    assert list(again.silent(2.5 * MINUTE_MS, ())) == []
+    assert streams(again) == {"a", "c"}
+    crowded = restored(records, limits=Streams(max=1))
+    crowded.evict(())
+    assert streams(crowded) == {"c"}
 
 
 def test_an_idle_stream_with_an_incident_is_told_of_first() -> None:
@@ -248,10 +268,22 @@ def test_a_stream_that_takes_an_initialisation_up_again_keeps_its_record() -> No
 # --- what an older Framewatch has written ---
 
 
+def wide(seen: Seen) -> Seen:
+    """With four bytes of each number, all low enough for two."""
+    pairs = (seen.numbers[at : at + 2] for at in range(0, len(seen.numbers), 2))
+    return replace(seen, numbers=b"".join(b"\0\0" + pair for pair in pairs))
+
+
+def as_version_2(state: StreamState) -> bytes:
+    """A snapshot as version 2 had it."""
+    fields = msgspec.msgpack.decode(snapshot(replace(state, seen=wide(state.seen))))
+    return msgspec.msgpack.encode([2, *fields[1:]])
+
+
 def as_version_1(state: StreamState) -> bytes:
     """A snapshot as version 1 had it: ids of eight bytes, all recent segments, one array."""
     seen = replace(
-        state.seen, ids=b"".join(state.seen.ids[at : at + 4] + b"rest" for at in range(0, len(state.seen.ids), 4))
+        wide(state.seen), ids=b"".join(state.seen.ids[at : at + 4] + b"rest" for at in range(0, len(state.seen.ids), 4))
     )
     fields = asdict(state) | {"seen": seen, "recent": state.recent}
     names = (
@@ -289,6 +321,17 @@ def test_a_snapshot_and_an_initialisation_of_version_1_are_read() -> None:
     assert again.initialisation("stream-1") == b"ftyp moov"
 
 
+def test_a_snapshot_of_version_2_is_read() -> None:
+    """Its numbers are wider; what is written next is of this version."""
+    before = replace(played(70), heard_ms=7.0, risk=StreamRisk(value=2.5, incident=an_incident()))
+    store = restored([(b"stream-1", as_version_2(before))])
+    assert store.get("stream-1") == replace(before, older=b"")
+    assert store.get("stream-1").seen == before.seen
+    store.put(store.get("stream-1"))
+    store.pack(())
+    assert dict(store.take())[b"stream-1"] == snapshot(before)
+
+
 def test_an_incident_of_a_version_1_snapshot_is_not_evicted() -> None:
     """Its head is read from the old form."""
     old = as_version_1(replace(played(3), risk=StreamRisk(incident=an_incident())))
@@ -299,7 +342,7 @@ def test_an_incident_of_a_version_1_snapshot_is_not_evicted() -> None:
     assert streams(store) == {"stream-1"}
 
 
-@pytest.mark.parametrize("value", [b"\xc1", b"\x95\x02", msgspec.msgpack.encode([3, 1, 2])])
+@pytest.mark.parametrize("value", [b"\xc1", b"\x95\x02", msgspec.msgpack.encode([4, 1, 2])])
 def test_a_record_that_can_not_be_read_is_found_while_restoring(value: bytes) -> None:
     """Not hours later, when its stream comes back."""
     with pytest.raises(Stopped):

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from worker.app import Worker
@@ -35,9 +34,10 @@ class Deployment:
     """Topics, settings and the clients around them. Everything that a test reads is read_committed."""
 
     def __init__(self, cluster: Cluster, *, partitions: int = 3, model: str = "models/demo", **sections: Any) -> None:
-        """``sections`` replaces whole sections of the settings."""
+        """``sections`` replaces whole sections of the settings; each topic has a copy on every broker."""
         name = f"t{next(NAMES)}"
         self.partitions = partitions
+        self._copies = len(cluster.brokers)
         self.settings = Settings(
             **{
                 "kafka": Kafka(
@@ -63,8 +63,8 @@ class Deployment:
 
     async def start(self) -> None:
         """Make the topics."""
-        topics = wanted(self.settings, self.partitions).values()
-        await admin.create(self.settings.kafka, topics, replication=1)
+        topics = wanted(self.settings, self.partitions, replication=self._copies).values()
+        await admin.create(self.settings.kafka, topics, replication=self._copies)
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -187,11 +187,6 @@ async def deployed(cluster: Cluster, **more: Any) -> AsyncIterator[Deployment]:
         yield deployment
     finally:
         await deployment.stop()
-
-
-def with_sections(settings: Settings, **sections: Any) -> Settings:
-    """The settings with some sections replaced."""
-    return msgspec.structs.replace(settings, **sections)
 
 
 def now() -> datetime:

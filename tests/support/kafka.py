@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -49,6 +50,8 @@ class Listener:
     """SSL, SASL_PLAINTEXT or SASL_SSL."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Its own, without the prefix ``listener.name.<name>.``."""
+    advertised: Mapping[int, int] = field(default_factory=dict)
+    """By node id: the port that clients are told instead, a proxy's."""
 
 
 def why_not() -> str | None:
@@ -99,6 +102,7 @@ class Broker:
         voters: Every node's controller port by its node id, this one's included.
         listeners: Doors beside the plain one.
         users: Names and SCRAM passwords that it knows from the start.
+        properties: More of its own configuration.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class Broker:
         voters: Mapping[int, int],
         listeners: Sequence[Listener] = (),
         users: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._log = folder / "broker.log"
@@ -119,7 +124,8 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
         self._properties = folder / "server.properties"
-        self._properties.write_text(_properties(folder, node_id, self._port, voters, doors))
+        more = "".join(f"{name}={value}\n" for name, value in (properties or {}).items())
+        self._properties.write_text(_properties(folder, node_id, self._port, voters, doors) + more)
         scram = [(kind, name, word) for name, word in (users or {}).items() for kind in SCRAM]
         known = [f"--add-scram={kind}=[name={name},password={word}]" for kind, name, word in scram]
         self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties), *known).wait()
@@ -202,7 +208,7 @@ class Cluster:
     Args:
         folder: Where everything of it lies.
         size: How many brokers.
-        more: ``listeners`` and ``users`` of each.
+        more: ``listeners``, ``users`` and ``properties`` of each.
     """
 
     def __init__(self, folder: Path, size: int = 1, **more: Any) -> None:
@@ -248,6 +254,22 @@ class Cluster:
         """Ends all in good order and starts them again at the same addresses."""
         self.stop()
         self.start()
+
+    async def away(self, seconds: float, *, silent: bool = False) -> None:
+        """Ends all in good order for so long; or, if ``silent``, lets all be there and say nothing."""
+        if silent:
+            for broker in self.brokers:
+                broker.freeze()
+        else:
+            self.stop()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if silent:
+                for broker in self.brokers:
+                    broker.thaw()
+            else:
+                self.start()  # in this thread: a process dies with the thread that started it
 
     def close(self) -> None:
         """Ends all at once; to be used no more."""
@@ -318,11 +340,12 @@ def _knows(admin: AdminClient, brokers: int) -> bool:
 def _properties(folder: Path, node_id: int, port: int, voters: Mapping[int, int], doors: Mapping[Listener, int]) -> str:
     replicas = len(voters)
     more = "".join(f",{door.name}://127.0.0.1:{at}" for door, at in doors.items())
+    told = "".join(f",{door.name}://127.0.0.1:{door.advertised.get(node_id, at)}" for door, at in doors.items())
     settings = {
         "process.roles": "broker,controller",
         "node.id": node_id,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{voters[node_id]}{more}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}{more}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}{told}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
         + "".join(f",{door.name}:{door.protocol}" for door in doors),

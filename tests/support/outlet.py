@@ -22,6 +22,8 @@ class MemoryBroker:
         self.commits: list[int] = []
         self.epoch = 0
         self.fail_next: int = 0
+        self.refused: set[str] = set()
+        """Topics that nobody may write to."""
         self.lose_answer = False
         self.lose_commits = 0
         """So many releases die between their messages and the commit, as only those without transactions can."""
@@ -59,6 +61,8 @@ class MemoryOutlet:
         if broker.fail_next:
             broker.fail_next -= 1
             raise PartitionLost("the broker is away")
+        if broker.refused & {message.topic for message in messages}:
+            raise PartitionLost("refused")
         broker.messages.extend(messages)
         if broker.lose_commits:
             broker.lose_commits -= 1

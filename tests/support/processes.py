@@ -50,6 +50,11 @@ class WorkerProcess:
                 assert not self._reading.done(), f"it ended: {self.log[-5:]}"
                 await asyncio.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)

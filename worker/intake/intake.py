@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from worker.errors import Moved, PartitionLost, Stopped
+from worker.intake.setbacks import Setbacks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -56,6 +57,7 @@ class Intake:
         self._paused: set[int] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._parked: dict[int, str] = {}
+        self._setbacks = Setbacks()
         self._looks: dict[int, tuple[int, int]] = {}
         self._stopping = False
         self.halted: str | None = None
@@ -129,6 +131,11 @@ class Intake:
     def parked(self) -> Mapping[int, str]:
         """Those that stand still until an operator says what holds, and why."""
         return self._parked
+
+    @property
+    def failing(self) -> Mapping[int, str]:
+        """Those whose results do not leave, and why."""
+        return self._setbacks.whys(self._working)
 
     def lag(self, partition: int) -> int | None:
         """Return how many records wait at the broker."""
@@ -205,6 +212,7 @@ class Intake:
         owner = self._owners.pop(number, None)
         partition = self._working.pop(number, None)
         self._no_longer_paused(number)
+        self._setbacks.forget(number)
         if self._parked.pop(number, None) is not None:
             self._observer.parked(self._parked)
         try:
@@ -232,7 +240,9 @@ class Intake:
                 await partition.run()
             except PartitionLost as lost:
                 self._observer.lost(number, str(lost))
-                if partition.released:  # taking it proves nothing: its release may fail each time
+                if self._setbacks.note(number, partition, str(lost)):
+                    self._observer.failing(number, str(lost))
+                elif number in self._working:
                     backoff_s = RETAKE_FIRST_S
                 await self._set_aside(number, partition)
             except Moved as moved:

@@ -20,6 +20,9 @@ class IntakeObserver(Protocol):
     def lost(self, partition: int, why: str) -> None:
         """Note that a partition is dropped, to be taken again."""
 
+    def failing(self, partition: int, why: str) -> None:
+        """Note that a partition's results could not leave again: nothing is committed, and it is tried on and on."""
+
     def restored(self, partition: int, seconds: float) -> None:
         """Note that a partition works."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -19,7 +20,7 @@ from worker.kafka import clients
 from worker.records import LogRange, Position, Received
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -106,7 +107,9 @@ class GroupMember:
             return {}
         suspect = next(iter(self._suspects), None)
         try:
-            return self._taken(await self._getmany(suspect, timeout_s, most))
+            with self._counting():
+                found = await self._getmany(suspect, timeout_s, most)
+            return self._taken(found)
         except UnicodeDecodeError:
             return self._search(most) if suspect is None else self._unreadable(suspect)
         except NoOffsetForPartitionError:
@@ -126,6 +129,19 @@ class GroupMember:
         except TimeoutError:
             return False
         return True
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Keep aiokafka's count of calls that wait for records: where one raises, it would be off for good.
+
+        Then the consumer never looks idle again, and who consumes no more is never put out of the group.
+        """
+        calls = self._consumer._subscription  # noqa: SLF001 - aiokafka has no other way to it
+        before = calls._fetch_count  # noqa: SLF001 - see above
+        try:
+            yield
+        finally:
+            calls._fetch_count = before  # noqa: SLF001 - see above
 
     async def _getmany(
         self, suspect: int | None, timeout_s: float, most: int

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError
+from aiokafka.errors import IllegalOperation, InvalidTxnState, KafkaError
 
 from worker.errors import Moved, PartitionLost, UsageError
 from worker.kafka import clients
@@ -21,31 +21,72 @@ from worker.topics import transactional_prefix
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
     from worker.records import Message
     from worker.settings.tree import Kafka, Topics
 
+FETCH_BYTES = 1024 * 1024
+"""Of the changelog that is read at once, by each partition that is being restored. More is hardly quicker, and its
+buffers leave holes in the heap."""
+AT_ONCE = 2000
+"""So many records are taken in before others have their turn: some ten milliseconds."""
+MARKERS_MS = 50
+"""How long more records are waited for before looking whether only markers of transactions were left."""
+
+
+class _Step:
+    """What is being done, as an error tells it."""
+
+    def __init__(self, doing: str) -> None:
+        self.doing = doing
+
 
 @asynccontextmanager
-async def _lost_after(seconds: float, doing: str) -> AsyncIterator[None]:
+async def _lost_after(seconds: float, doing: str) -> AsyncIterator[_Step]:
     """Turn every error whose outcome is unknown, a passed deadline included, into ``PartitionLost``.
 
     aiokafka asserts what state a transaction is in, and its futures can end cancelled: neither is a defect of ours, and
     the latter would end the partition's task as if somebody had asked for it.
     """
+    step = _Step(doing)
     try:
         async with asyncio.timeout(seconds):
-            yield
+            yield step
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise PartitionLost(f"{doing}: cut off by the client") from error
+        raise PartitionLost(f"{step.doing}: cut off by the client") from error
     except (KafkaError, IllegalOperation, AssertionError, OSError, TimeoutError, UsageError) as error:
         # aiokafka's texts may hold keys; the class says what happened. The last one: a rotated file of the link is not
         # whole yet.
-        raise PartitionLost(f"{doing}: {type(error).__name__}") from error
+        raise PartitionLost(f"{step.doing}: {type(error).__name__}") from error
+
+
+async def _acknowledged(messages: Sequence[Message], sent: Sequence[asyncio.Future[Any]], step: _Step) -> None:
+    """Wait until the broker has every message; ``step`` names the topic that it refused or that does not answer.
+
+    Of several errors the cause is raised: where a transaction may not have one topic's records, it gets no other's.
+    """
+    try:
+        if sent:
+            await asyncio.wait(sent)
+    finally:
+        if silent := {m.topic for m, future in zip(messages, sent, strict=True) if not future.done()}:
+            step.doing = f"releasing to {', '.join(sorted(silent))}"
+        for future in sent:
+            future.add_done_callback(_taken_note_of)
+    refused = [(m.topic, error) for m, future in zip(messages, sent, strict=True) if (error := future.exception())]
+    for topic, error in sorted(refused, key=lambda one: isinstance(one[1], InvalidTxnState))[:1]:
+        step.doing = f"releasing to {topic}"
+        raise error
+
+
+def _taken_note_of(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from logging an error that one of its release was told for."""
+    if not future.cancelled():
+        future.exception()
 
 
 class _PartitionOutlet:
@@ -75,7 +116,7 @@ class _PartitionOutlet:
     async def changelog(self) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield the state records up to the end, oldest first."""
         async with _lost_after(self._kafka.send_deadline_s, "starting to restore"):
-            reader = clients.reader(self._kafka)
+            reader = clients.reader(self._kafka, fetch_bytes=FETCH_BYTES)
         try:
             async with _lost_after(self._kafka.send_deadline_s, "starting to restore"):
                 await clients.begin(reader)
@@ -83,9 +124,10 @@ class _PartitionOutlet:
                 reader.assign([self._risk])
                 await reader.seek_to_beginning(self._risk)
                 end = (await reader.end_offsets([self._risk]))[self._risk]
-            async with aclosing(self._read_to(reader, end)) as records:
-                async for key, value in records:
-                    yield key, value
+            while records := await self._some(reader, end):
+                for record in records:
+                    if record.key is not None:
+                        yield record.key, record.value
         finally:
             await clients.stop(reader)
 
@@ -98,18 +140,15 @@ class _PartitionOutlet:
                 f"{self._segments.topic} has grown: stop all workers, framewatch state move --yes, start them"
             )
 
-    async def _read_to(self, reader: AIOKafkaConsumer, end: int) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
-        # Markers of transactions take offsets too: the position tells the end, not the last record.
-        while await self._position(reader) < end:
-            async with _lost_after(self._kafka.send_deadline_s, "restoring"):
-                batches = await reader.getmany(self._risk, timeout_ms=500, max_records=2000)
-            for record in batches.get(self._risk, []):
-                if record.key is not None:
-                    yield record.key, record.value
-
-    async def _position(self, reader: AIOKafkaConsumer) -> int:
+    async def _some(self, reader: AIOKafkaConsumer, end: int) -> Sequence[ConsumerRecord]:
+        """Return the next records before the offset ``end``; none when there are no more."""
         async with _lost_after(self._kafka.send_deadline_s, "restoring"):
-            return int(await reader.position(self._risk))
+            # Markers of transactions take offsets too: the position tells the end, not the last record.
+            while await reader.position(self._risk) < end:
+                found = await reader.getmany(self._risk, timeout_ms=MARKERS_MS, max_records=AT_ONCE)
+                if records := found.get(self._risk):
+                    return records  # type: ignore[no-any-return] # aiokafka has no types
+        return ()
 
     async def close(self) -> None:
         """Close the producer within a bound."""
@@ -129,12 +168,15 @@ class TransactionalOutlet(_PartitionOutlet):
     async def release(self, messages: Sequence[Message], next_offset: int) -> None:
         """Commit one transaction; nothing was computed in it, so it is open for milliseconds."""
         producer = self._open_producer
-        async with _lost_after(self._kafka.send_deadline_s, "releasing"):
+        async with _lost_after(self._kafka.send_deadline_s, "releasing") as step:
+            for topic in sorted({message.topic for message in messages}):  # one that is away shall not be waited for
+                step.doing = f"releasing to {topic}"  # in an open transaction
+                await producer.partitions_for(topic)
+            step.doing = "releasing"
             await producer.begin_transaction()
-            sent = await clients.send(producer, messages)
-            await producer.send_offsets_to_transaction({self._segments: next_offset}, self._kafka.group_id)
             # aiokafka commits a transaction whose records the broker refused: only these futures know.
-            await asyncio.gather(*sent)
+            await _acknowledged(messages, await clients.send(producer, messages), step)
+            await producer.send_offsets_to_transaction({self._segments: next_offset}, self._kafka.group_id)
             await producer.commit_transaction()
 
 
@@ -151,7 +193,9 @@ class AcknowledgedOutlet(_PartitionOutlet):
         by_topic: defaultdict[str, list[Message]] = defaultdict(list)
         for message in messages:
             by_topic[message.topic].append(message)
-        async with _lost_after(self._kafka.send_deadline_s, "releasing"):
-            for of_topic in by_topic.values():
-                await asyncio.gather(*await clients.send(producer, of_topic))
+        async with _lost_after(self._kafka.send_deadline_s, "releasing") as step:
+            for topic, of_topic in by_topic.items():
+                step.doing = f"releasing to {topic}"
+                await _acknowledged(of_topic, await clients.send(producer, of_topic), step)
+            step.doing = "committing"
             await self._member.commit({self._segments: next_offset})

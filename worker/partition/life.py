@@ -110,7 +110,7 @@ class Partition:
         self._releasing = asyncio.Lock()
         self._failure: BaseException | None = None
         self._accepting = False
-        self._released = False
+        self._delivered = False
         self._bytes = 0
 
     # --- taking it ---
@@ -198,9 +198,24 @@ class Partition:
         return self._finished
 
     @property
-    def released(self) -> bool:
-        """Whether a release of this owner was acknowledged."""
-        return self._released
+    def delivered(self) -> bool:
+        """Whether results of this owner have left. That it could be taken says nothing of them."""
+        return self._delivered
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything was taken in whose results have not left."""
+        return self._ledger.next_offset > self._released_through or len(self._outbox) > 0
+
+    @property
+    def consumed_through(self) -> int:
+        """All that was taken in is below this offset."""
+        return self._ledger.next_offset
+
+    @property
+    def released_through(self) -> int:
+        """All below this offset has its outcome, and the broker has it."""
+        return self._released_through
 
     @property
     def span(self) -> int:
@@ -335,6 +350,7 @@ class Partition:
         self._recorded = mark
         self._suspects.recorded(mark)
         self._released_through = next_offset
+        self._delivered = self._delivered or bool(parcel.told)
         self._bytes -= parcel.size_bytes
         self._tell(parcel, told_of_silence)
         if not clean:
@@ -367,4 +383,3 @@ class Partition:
             # What it took along may be lost: no later release may commit past it.
             self._fail(error if isinstance(error, Exception) else PartitionLost("a release was cut off"))
             raise
-        self._released = True

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 CHECKPOINT = b"\xffcheckpoint"
 MOVING = b"\xffmoving"
 """Stands on every partition while ``framewatch state move`` is at work."""
+BEGINNING = b"\xffbeginning"
+"""Written once, before all else of a partition's state: what cuts the changelog from its front takes it first."""
+CUT = (
+    "the beginning of its state is missing: somebody or a cleanup.policy deleted records of the risk topic, and with "
+    "them what was known of some streams"
+)
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -40,6 +46,20 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     """The committed offset that this release went out from."""
     mark: Mark | None = None
     """What it says of its owner; None where an older version wrote it."""
+    begun: bool = False
+    """Whether ``BEGINNING`` is on the topic; an older version wrote none."""
+
+
+def read_checkpoint(record: bytes | None) -> Checkpoint | None:
+    """Return what a checkpoint's record says; None where there is none.
+
+    Raises:
+        Stopped: It is damaged.
+    """
+    try:
+        return msgspec.msgpack.decode(record, type=Checkpoint) if record else None
+    except msgspec.DecodeError as error:
+        raise Stopped("its checkpoint is damaged") from error
 
 
 class Memory:
@@ -62,7 +82,9 @@ class Memory:
         self._on_rewind = on_rewind
         self._store = Store(limits or Streams())
         self._clock = PartitionClock()
+        self._checkpoint_record: bytes | None = None
         self._checkpoint: Checkpoint | None = None
+        self._begun = False
         self._moving = False
         self._restored_done: frozenset[int] = frozenset()
         self._before: int | None = None
@@ -73,9 +95,11 @@ class Memory:
     def learn(self, key: bytes, value: bytes | None) -> None:
         """Take one record of the changelog in."""
         if key == CHECKPOINT:
-            self._checkpoint = msgspec.msgpack.decode(value, type=Checkpoint) if value else None
+            self._checkpoint_record = value
         elif key == MOVING:
             self._moving = bool(value)
+        elif key == BEGINNING:
+            self._begun = bool(value)
         else:
             self._store.learn(key, value)
 
@@ -90,10 +114,12 @@ class Memory:
                 f"partition {self._partition}: its streams are being moved to other partitions; when that was cut off, "
                 "framewatch state move --yes goes on with it"
             )
-        self._settle()
+        damage = self._settle()
         # Until a commit has succeeded, it is this offset that the next owner finds.
         self._before = committed
         agreement = agree(self._checkpoint, committed, log)
+        if agreement.moved is None:
+            agreement = replace(agreement, moved=damage or self._cut())
         if agreement.moved is not None and self._on_rewind == "stop":
             raise Moved(
                 f"partition {self._partition}: {agreement.moved}. Set intake.on_rewind to reprocess (forget the "
@@ -105,8 +131,10 @@ class Memory:
         self._done = set(agreement.done)
         return agreement
 
-    def _settle(self) -> None:
+    def _settle(self) -> str | None:
+        """Return what is damaged, once all is forgotten as an operator has said."""
         try:
+            self._checkpoint = read_checkpoint(self._checkpoint_record)
             self._clock = PartitionClock(self._store.settle())
         except Stopped as damage:
             if self._on_rewind != "reprocess":
@@ -114,6 +142,12 @@ class Memory:
                     f"partition {self._partition}: {damage}. Set intake.on_rewind to reprocess to forget its streams"
                 ) from damage
             self._store.forget_all()
+            return str(damage)
+        return None
+
+    def _cut(self) -> str | None:
+        """Return what is missing where the changelog lost its beginning."""
+        return CUT if self._checkpoint is not None and self._checkpoint.begun and not self._begun else None
 
     def is_done(self, offset: int) -> bool:
         """Tell whether an offset at or above the committed one has had its outcome before a restart."""
@@ -170,8 +204,12 @@ class Memory:
         ``mark`` is what the checkpoint says of its owner.
         """
         self._done = {offset for offset in self._done if offset >= next_offset}
-        checkpoint = Checkpoint(next_offset=next_offset, done=tuple(sorted(self._done)), before=self._before, mark=mark)
+        checkpoint = Checkpoint(
+            next_offset=next_offset, done=tuple(sorted(self._done)), before=self._before, mark=mark, begun=True
+        )
         self._before = next_offset
         self._store.pack(())
-        records = [*self._store.take(), (CHECKPOINT, msgspec.msgpack.encode(checkpoint))]
+        beginning = [] if self._begun else [(BEGINNING, b"\x01")]
+        self._begun = True
+        records = [*beginning, *self._store.take(), (CHECKPOINT, msgspec.msgpack.encode(checkpoint))]
         return [Message(topic=self._topic, partition=self._partition, key=k, value=v) for k, v in records]

@@ -3,7 +3,7 @@
 A segment is known by its event's source and id, and by its sequence. Its *number* is the sequence, or the record's
 offset where there is none. What was seen is kept as short digests: eight bytes of the content are plenty among 64, and
 whoever could make two segments collide could as well not have published the second. Four bytes of the event's id will
-do: a repeat must have the same content as well.
+do: a repeat must have the same content as well. Two bytes of a number will do for the same reason.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ RUN = 3
 """So many in a row that count up behind the newest are not late either: the count has begun again."""
 DIGEST_BYTES = 8
 ID_BYTES = 4
-NUMBER_BYTES = 4
-"""The low 32 bits of a number tell it apart among the last 64."""
+NUMBER_BYTES = 2
+"""The low 16 bits of a number tell it apart among the last 64, unless a publisher jumps by just so much: then a segment
+with other bytes is *restarted* and not *fresh*, and is looked at all the same."""
+WIDER_BYTES = 4
+"""As older Framewatches kept them."""
 
 
 class Seen(Struct, frozen=True, array_like=True):
@@ -41,7 +44,7 @@ class Seen(Struct, frozen=True, array_like=True):
     contents: bytes = b""
     """The first eight bytes of the segments' SHA-256."""
     numbers: bytes = b""
-    """Low 32 bits of the numbers, of the last entries only: a count that began again forgets the old ones."""
+    """Low 16 bits of the numbers, of the last entries only: a count that began again forgets the old ones."""
     newest: int | None = None
     """Highest number of the present count."""
     by_sequence: bool = True
@@ -135,10 +138,16 @@ def remember(seen: Seen, judged: Judged, segment: Segment, sha256: str | None) -
     )
 
 
-def narrowed(seen: Seen) -> Seen:
+def with_short_ids(seen: Seen) -> Seen:
     """Return what an older Framewatch remembered: it kept eight bytes of the events' ids."""
     starts = range(0, len(seen.ids), DIGEST_BYTES)
     return replace(seen, ids=b"".join(seen.ids[at : at + ID_BYTES] for at in starts))
+
+
+def with_short_numbers(seen: Seen) -> Seen:
+    """Return what an older Framewatch remembered: it kept four bytes of the numbers."""
+    ends = range(WIDER_BYTES, len(seen.numbers) + 1, WIDER_BYTES)
+    return replace(seen, numbers=b"".join(seen.numbers[at - NUMBER_BYTES : at] for at in ends))
 
 
 def number_of(segment: Segment) -> int:
@@ -178,4 +187,4 @@ def _content(sha256: str) -> bytes:
 
 
 def _low(number: int) -> bytes:
-    return (number & 0xFFFF_FFFF).to_bytes(NUMBER_BYTES, "big")
+    return (number & 0xFFFF).to_bytes(NUMBER_BYTES, "big")

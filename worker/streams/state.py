@@ -14,10 +14,12 @@ from worker.errors import Stopped
 from worker.records import Coverage, MediaTimeFrom, Reason, Sighting, StreamRisk
 from worker.references import Kept, packed, unpacked
 from worker.streams.clock import Clock
-from worker.streams.identity import Seen, narrowed
+from worker.streams.identity import Seen, with_short_ids, with_short_numbers
 
-VERSION = 2
+VERSION = 3
 """Of the snapshot. New fields go to the end with a default; a change of meaning needs a new version."""
+WIDE_NUMBERS = 2
+"""The version that kept four bytes of the segments' numbers, else the same."""
 MOST_KEPT = 128
 """No more recent segments are kept, however short they are."""
 
@@ -114,9 +116,12 @@ def restore(stream_id: str, data: bytes, older: bytes = b"") -> StreamState:
         Stopped: The snapshot is damaged, or a newer Framewatch wrote it.
     """
     try:
-        if _version(data) == 1:
+        version = _version(data)
+        if version == 1:
             return _from_v1(stream_id, _v1_decoder.decode(data))
         found = _decoder.decode(data)
+        if version == WIDE_NUMBERS:
+            found = msgspec.structs.replace(found, seen=with_short_numbers(found.seen))
     except msgspec.MsgspecError as error:
         raise _damaged(error) from error
     return StreamState(
@@ -134,7 +139,7 @@ def head(data: bytes) -> Head:
         found = _head_decoder.decode(data)
     except msgspec.MsgspecError:
         return _old_head(data)
-    if found.version != VERSION:
+    if found.version not in (WIDE_NUMBERS, VERSION):
         return _old_head(data)
     return Head(found.heard_ms, found.init, found.risk.value, found.risk.incident != _NIL)
 
@@ -252,7 +257,7 @@ def _from_v1(stream_id: str, old: _V1) -> StreamState:
         stream_id=stream_id,
         risk=old.risk,
         coverage=old.coverage,
-        seen=narrowed(old.seen),
+        seen=with_short_numbers(with_short_ids(old.seen)),
         older=packed(old.recent),
         **same,
     )
