@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -81,6 +83,24 @@ def classifier(folder: Path, tail: list[Any], *, most: float, **limits: Any) -> 
         yield made
     finally:
         made.close()
+
+
+async def test_a_segment_that_is_given_up_while_it_is_scored_leaves_no_complaint(tmp_path: Path) -> None:
+    """Its run is ended, and asyncio finds no error that nobody took note of."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    with classifier(tmp_path, rounds(), most=9e18, deadline_s=10.0) as made:
+        given_up = asyncio.create_task(made.score([WHITE]))
+        done, _ = await asyncio.wait({given_up}, timeout=0.2)
+        assert not done
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        await made.score([BLACK])  # in the only thread: it is free again
+        for _ in range(3):  # the loop lets go of what it has handled last
+            await asyncio.sleep(0)
+        del given_up
+        gc.collect()
+    assert complaints == []
 
 
 async def test_a_picture_that_takes_too_long_fails_its_segment_alone(tmp_path: Path) -> None:

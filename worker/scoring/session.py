@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -125,11 +125,11 @@ class Classifier:
                 return answer.result()
         finally:
             brake.pull()
+            answer.add_done_callback(_taken_note_of)  # who waited may have been cancelled
         await asyncio.wait({answer}, timeout=self._stops_within_s)
         took = f"the model took more than {self._deadline_s:g} s for a picture (scoring.deadline_s)"
         if not answer.done():
             raise Stopped(f"{took}, and could not be ended: give another scoring.model")
-        answer.exception()  # that it was ended; else asyncio calls it forgotten
         raise Overrun("score", "model_failed", took)
 
     def _worst(self, failures: Sequence[BaseException]) -> BaseException:
@@ -183,3 +183,9 @@ def load(folder: Path, *, threads: int, limits: Scoring = USUAL) -> Classifier:
 
 def _failed(reason: str) -> SegmentError:
     return SegmentError("score", "model_failed", reason)
+
+
+def _taken_note_of(answer: asyncio.Future[Any]) -> None:
+    """That a run was ended is no news; asyncio would call it forgotten."""
+    if not answer.cancelled():
+        answer.exception()
