@@ -141,8 +141,8 @@ async def publish(deployment: Deployment, sequence: int) -> None:
     ("kind", "fault"),
     [
         ("escalations", "unauthorised"),
-        ("escalations", "invisible"),
-        ("dead_letters", "unauthorised"),
+                ("dead_letters", "unauthorised"),
+        ("dead_letters", "invisible"),
         ("dead_letters", "deleted"),
     ],
 )

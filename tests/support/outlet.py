@@ -20,6 +20,8 @@ class MemoryBroker:
         self.messages: list[Message] = []
         self.committed: int | None = None
         self.commits: list[int] = []
+        self.writers: list[int] = []
+        """The epoch of who wrote each message."""
         self.epoch = 0
         self.fail_next: int = 0
         self.refused: set[str] = set()
@@ -64,6 +66,7 @@ class MemoryOutlet:
         if broker.refused & {message.topic for message in messages}:
             raise PartitionLost("refused")
         broker.messages.extend(messages)
+        broker.writers.extend([self._epoch] * len(messages))
         if broker.lose_commits:
             broker.lose_commits -= 1
             raise PartitionLost("died before the commit")
