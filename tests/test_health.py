@@ -46,6 +46,7 @@ class Intake:
 def test_ready_is_who_works_all_that_the_group_gave_him(intake, why):
     """Polling alone proves nothing: a consumer polls before it has joined."""
     assert Health(intake, lambda: 0.0).ready() == why
+    assert bool(Health(intake, lambda: 0.0).unready()) == (why is not None)
 
 
 def test_alive_is_who_polls():

@@ -119,6 +119,72 @@ def test_a_traceback_shows_no_variables(form: str) -> None:
     assert "hunter2" not in stream.getvalue()
 
 
+class Seconds:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def bounded(clock: Seconds, lines_per_s: int) -> tuple[io.StringIO, structlog.typing.FilteringBoundLogger]:
+    """A stream, and a logger that writes so many lines a second to it."""
+    stream = io.StringIO()
+    logs.configure(Log(lines_per_s=lines_per_s), stream, clock)
+    return stream, structlog.get_logger()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    """What was written, a JSON object a line."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_flood_is_cut_and_a_line_says_how_much_was_kept_back() -> None:
+    """Of a thousand lines in a second ten are written; the next second begins with what was missed, and goes on."""
+    clock = Seconds()
+    stream, log = bounded(clock, 10)
+    for number in range(500):
+        log.warning("decoder", number=number)
+        logging.getLogger("some.library").warning("heartbeat failed")
+    assert len(lines(stream)) == 10
+    clock.now += 1
+    log.warning("decoder", number=500)
+    told, after = lines(stream)[10:]
+    assert (told["event"], told["lines"], told["level"]) == ("lines kept back", 990, "warning")
+    assert after["number"] == 500
+
+
+def test_an_incident_has_its_line_however_many_there_are() -> None:
+    """No flood of other lines, and none of incidents, keeps one back."""
+    stream, log = bounded(Seconds(), 1)
+    for number in range(100):
+        log.info("assigned")
+        log.warning("incident opened", incident=f"i{number}")
+    assert [line["incident"] for line in lines(stream) if "incident" in line] == [f"i{n}" for n in range(100)]
+    assert len(lines(stream)) == 101
+
+
+def test_no_flood_of_warnings_hides_an_error() -> None:
+    """Errors are few, and have lines of their own; a flood of them is cut as well."""
+    stream, log = bounded(Seconds(), 3)
+    for _ in range(20):
+        log.warning("dead letter")
+    for _ in range(20):
+        log.error("expired")
+    assert [line["level"] for line in lines(stream)] == ["warning"] * 3 + ["error"] * 3
+
+
+def test_what_was_kept_back_last_is_told_at_the_end() -> None:
+    """A process that ends in a flood still says what was missed."""
+    stream, log = bounded(Seconds(), 1)
+    for _ in range(5):
+        log.warning("decoder")
+    logging.getLogger().handlers[0].close()
+    assert [line.get("lines") for line in lines(stream)] == [None, 4]
+
+
 @given(text=st.text(max_size=3000))
 def test_a_strangers_text_can_neither_break_a_line_nor_fill_the_log(text: str) -> None:
     """No control character survives, so no made-up line, no terminal escape; and the length is bounded."""

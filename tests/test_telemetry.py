@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support import prometheus
 from support.generated import compare
 
 from worker.jail.events import Cause
 from worker.records import ModelRef, PolicyRef
 from worker.telemetry import Telemetry
-from worker.telemetry.catalogue import CAUSES, ERRORS, METRICS, OTHER, table
+from worker.telemetry.catalogue import METRICS, table
+from worker.telemetry.catalogue.bounds import CAUSES, ERRORS, UNREADY
+from worker.telemetry.catalogue.metric import OTHER
+from worker.telemetry.process import ListInUse
+from worker.telemetry.segments import MOST_LABELS
 
 SOURCES = Path(__file__).parents[1] / "worker"
 
@@ -42,6 +48,11 @@ def calls(name: str) -> list[tuple[str, str]]:
     return found
 
 
+def a_list(name: str, entries: int, published_s: float | None = None) -> ListInUse:
+    """A hash list in use."""
+    return ListInUse(name=name, version="2026-11-01", kind="block", entries=entries, published_s=published_s)
+
+
 def test_every_metric_says_what_bounds_its_labels() -> None:
     """A metric has all its label values listed, or a line that says what bounds them; and it has a meaning."""
     for metric in METRICS:
@@ -53,6 +64,76 @@ def test_every_metric_says_what_bounds_its_labels() -> None:
         assert not {"stream", "stream_id", "account", "tenant"} & set(metric.labels)
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert bool(metric.buckets) == (metric.kind == "histogram"), metric.name
+
+
+def test_every_metric_says_its_unit_and_what_to_do() -> None:
+    """A name carries its unit as Prometheus has it, base units only; whoever is woken reads what helps."""
+    for metric in METRICS:
+        stem = metric.name.removesuffix("_total")
+        assert metric.action.endswith("."), metric.name
+        assert metric.unit, metric.name
+        assert stem.endswith("_seconds") == (metric.unit in {"seconds", "timestamp"}), metric.name
+        assert stem.endswith("_timestamp_seconds") == (metric.unit == "timestamp"), metric.name
+        assert stem.endswith("_bytes") == (metric.unit == "bytes"), metric.name
+
+
+def test_a_scrape_is_as_prometheus_has_it() -> None:
+    """Promtool has nothing to say of it, and the client's times of creation, which double the series, are left out."""
+    prometheus.needed()
+    telemetry = Telemetry()
+    telemetry.lag(0, 1)
+    text = telemetry.expose("")[0].decode()
+    told = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    assert "_created" not in text
+
+
+def test_the_unready_are_not_ready() -> None:
+    """One gauge says whether, one says why, each reason by itself; before anything is known it is not ready."""
+    telemetry = Telemetry()
+    assert telemetry.value("framewatch_ready") == 0
+    telemetry.readiness({"held"})
+    told = {reason: telemetry.value("framewatch_unready", reason) for reason in UNREADY}
+    assert (telemetry.value("framewatch_ready"), told) == (0, dict.fromkeys(UNREADY, 0) | {"held": 1})
+    telemetry.readiness(frozenset())
+    assert (telemetry.value("framewatch_ready"), telemetry.value("framewatch_unready", "held")) == (1, 0)
+
+
+def test_a_model_of_a_thousand_labels_makes_no_thousand_series() -> None:
+    """The first of them have a distribution, in the order of their names; the others are not told."""
+    telemetry = Telemetry()
+    labels = [f"label-{number:04}" for number in range(1000)]
+    telemetry.labels(labels)
+    for label in labels:
+        telemetry.scored(label, 0.5)
+    told = {values for name, values in series(telemetry) if name == "framewatch_label_probability_count"}
+    assert told == {(label,) for label in labels[:MOST_LABELS]}
+
+
+def test_the_longest_gap_is_of_the_last_minutes() -> None:
+    """A scrape a minute sees a gap that ended between two, and an hour later it is no news."""
+    now_s = [0.0]
+    telemetry = Telemetry(lambda: now_s[0])
+    telemetry.gap("missing", 40.0)
+    telemetry.gap("missing", 4.0)
+    seen = []
+    for passed_s in (60.0, 3600.0):
+        now_s[0] += passed_s
+        seen.append(telemetry.value("framewatch_longest_gap_seconds", "missing"))
+    assert seen == [40.0, 0.0]
+
+
+def test_a_list_is_told_with_its_version_and_how_new_it_is() -> None:
+    """Of one whose age nobody knows there is no age, rather than one of fifty years."""
+    telemetry = Telemetry()
+    policy = PolicyRef(name="default", sha256="00")
+    model = ModelRef(name="demo", version="1", sha256="aa")
+    telemetry.decides_with(model, policy, [a_list("old", 3, 1000.0), a_list("new", 4)], model_published_s=None)
+    told = series(telemetry)
+    assert telemetry.value("framewatch_list_info", "old", "2026-11-01", "block") == 1
+    ages = {values for name, values in told if name == "framewatch_list_published_timestamp_seconds"}
+    assert ages == {("old",)}
+    assert not [name for name, _ in told if name == "framewatch_model_published_timestamp_seconds"]
 
 
 def test_no_metric_is_declared_twice() -> None:
@@ -102,7 +183,8 @@ def test_each_event_is_counted_where_it_belongs() -> None:
     telemetry.outcome("assessed", None)
     telemetry.outcome("assessed", "late")
     telemetry.outcome("dead_lettered", "corrupt")
-    telemetry.escalated("opened", "critical", 1.5)
+    telemetry.incident("opened", "critical")
+    telemetry.escalated_after(1.5, None)
     telemetry.expired(7)
     assert telemetry.value("framewatch_consumed_total") == 2
     assert telemetry.value("framewatch_consumed_bytes_total") == 1024
@@ -132,8 +214,8 @@ def test_what_is_decided_with_replaces_what_was_before() -> None:
     """After a swap only the model, policy and lists in use have series."""
     telemetry = Telemetry()
     policy = PolicyRef(name="default", sha256="00")
-    telemetry.decides_with(ModelRef(name="demo", version="1", sha256="aa"), policy, {"old": 3})
-    telemetry.decides_with(None, policy, {"national": 9})
+    telemetry.decides_with(ModelRef(name="demo", version="1", sha256="aa"), policy, [a_list("old", 3)])
+    telemetry.decides_with(None, policy, [a_list("national", 9)])
     told = series(telemetry)
     assert not {values for name, values in told if name == "framewatch_model_info"}
     assert {values for name, values in told if name == "framewatch_list_entries"} == {("national",)}

@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -21,6 +22,9 @@ import structlog
 from worker import __version__, topics
 from worker.assess import Assessor
 from worker.breaker import Breaker
+from worker.console.about import about_worker
+from worker.console.live import Live
+from worker.console.view import Console
 from worker.errors import Stopped
 from worker.fetch import Fetcher
 from worker.health import Health
@@ -33,14 +37,22 @@ from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet
 from worker.kafka.publisher import publisher
 from worker.loaded import Loaded, config_report, plan
 from worker.matching import Matcher
-from worker.observe import IntakeObserver, PartitionObserver, breaker_judge, jail_observer, stage_observer
+from worker.observe.decides import tell_what_decides
+from worker.observe.gauges import Gauges
+from worker.observe.intake import IntakeObserver
+from worker.observe.partition import PartitionObserver
+from worker.observe.spans import Spans
+from worker.observe.stations import breaker_judge, jail_observer, stage_observer
 from worker.partition.desk import Desk
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
 from worker.partition.room import Room
 from worker.supervisor import Supervisor
-from worker.telemetry.telemetry import Telemetry
+from worker.telemetry import Telemetry
+from worker.telemetry.behind import Behind
+from worker.telemetry.traces import collector
 from worker.web import Web
+from worker.web.access import why_off
 from worker.wire import write
 
 if TYPE_CHECKING:
@@ -51,6 +63,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 GAUGES_EVERY_S = 1.0
+TELL_EVERY_S = 300.0
+"""How often a worker repeats what it decides with: whoever looks back (``framewatch explain``) reads no further."""
 ENDING = (signal.SIGTERM, signal.SIGINT)
 CLOSING_S = 8.0
 """What is left of the grace period for closing clients, decoders and server when draining took too long."""
@@ -105,8 +119,14 @@ class Worker:
         self._loaded = loaded
         self.telemetry = telemetry or Telemetry()
         self._rules = loaded.rules(settings)
-        entries = {known.name: len(known.hashes) for known in loaded.lists}
-        self.telemetry.decides_with(self._rules.context.model, self._rules.context.policy, entries)
+        tell_what_decides(self.telemetry, settings, loaded)
+        self._behind = Behind()
+        self._collector = collector(
+            settings.telemetry,
+            instance=settings.kafka.instance_id or socket.gethostname(),
+            on_export=self.telemetry.exported,
+        )
+        self._spans = Spans(self._collector.export) if self._collector is not None else None
         self._supervisor = Supervisor()
         self._partitions = 0
         """Partitions for which there is state."""
@@ -115,8 +135,11 @@ class Worker:
         self._room = Room()
         stops = settings.intake.breaker == "stop"
         self._judge = breaker_judge(Breaker(), self._halt if stops else _go_on, time.monotonic)
+        self._live = None if why_off(settings.web) else Live()
         self.web: Web | None = None
         self._lockdown: Lockdown | None = None
+        self._jail: Jail | None = None
+        self._gauges: Gauges | None = None
 
     async def run(self) -> None:
         """Start, supervise, drain, close. Raises what ended it."""
@@ -148,6 +171,8 @@ class Worker:
     async def _start(self, closing: AsyncExitStack) -> tuple[Intake, GroupMember]:
         if self._settings.kafka.guarantee == "at_least_once":
             log.warning("at_least_once", weaker=WEAKER)
+        if self._collector is not None:
+            closing.push_async_callback(asyncio.to_thread, self._collector.close)
         await self._preflight()
         desk = Desk(await self._assessor(closing), self._rules, now)
         consumer = clients.member(self._settings.kafka)
@@ -156,13 +181,25 @@ class Worker:
         )
         intake = self._intake(desk, consumer, member)
         self._consuming = intake
-        self.web = Web(self._settings.web, self.telemetry, Health(intake, time.monotonic))
+        health = Health(intake, time.monotonic)
+        self._gauges = Gauges(
+            self.telemetry, intake=intake, decoders=self._jail, health=health, behind=self._behind, clock=time.time
+        )
+        self.web = Web(self._settings.web, self.telemetry, health, self._console(intake, health))
         await self.web.start()
         closing.push_async_callback(self.web.stop)
         await self._tell_config()
         closing.push_async_callback(member.stop)
         await member.start(intake)
         return intake, member
+
+    def _console(self, intake: Intake, health: Health) -> Console | None:
+        if self._live is None:
+            return None
+        about = about_worker(self._settings, self._loaded, self._lockdown, started_s=time.time())
+        return Console(
+            live=self._live, intake=intake, health=health, about=about, policy=self._rules.policy, clock=time.time
+        )
 
     async def _preflight(self) -> None:
         """Refuse to start beside topics that are missing or wrong, in one line that names them."""
@@ -181,7 +218,7 @@ class Worker:
         largest = max(settings.fetch.max_bytes, settings.kafka.max_message_bytes) + INIT_ROOM_BYTES
         jail = await Jail.start(settings.jail, max_bytes=largest, on_event=jail_observer(self.telemetry))
         closing.push_async_callback(jail.close)
-        self._lockdown = jail.lockdown
+        self._jail, self._lockdown = jail, jail.lockdown
         self.telemetry.jail_level(jail.lockdown.level)
         tell = log.info if jail.lockdown.level == "full" else log.warning
         tell("decoders locked down", level=jail.lockdown.level, missing=jail.lockdown.missing)
@@ -195,7 +232,7 @@ class Worker:
             known=Matcher(loaded.lists),
             classifier=loaded.classifier,
             plan=plan(settings),
-            on_stage=stage_observer(self.telemetry),
+            on_stage=stage_observer(self.telemetry, self._spans),
         )
 
     def _intake(self, desk: Desk, consumer: AIOKafkaConsumer, member: GroupMember) -> Intake:
@@ -203,7 +240,7 @@ class Worker:
             member=member,
             make_partition=lambda number: self._partition(number, desk, consumer),
             settings=self._settings.intake,
-            observer=IntakeObserver(self.telemetry),
+            observer=IntakeObserver(self.telemetry, self._live, behind=self._behind),
             fail=self._supervisor.fail,
         )
 
@@ -220,7 +257,9 @@ class Worker:
                 limits=settings.streams,
             ),
             settings=settings.intake,
-            observer=PartitionObserver(self.telemetry, number),
+            observer=PartitionObserver(
+                self.telemetry, number, self._live, topics=settings.topics, behind=self._behind, spans=self._spans
+            ),
             now=now,
             owner=self._owner,
             room=self._room,
@@ -236,13 +275,23 @@ class Worker:
         async with publisher(self._settings.kafka, topic) as to:
             await to.send(write.config_message(report, topic=topic, source=self._rules.context.source))
 
+    async def _repeat_config(self) -> None:
+        """Say it again now and then; a broker that is away is waited for like by everybody else."""
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            try:
+                await self._tell_config()
+            except Stopped as error:
+                log.warning("what is decided with could not be told", why=str(error))
+
     # --- supervise ---
 
     async def _work(self, intake: Intake, member: GroupMember) -> None:
         self._supervisor.supervise(intake.run(), "intake")
         self._supervisor.supervise(intake.watch(), "watch")
-        self._supervisor.supervise(self._gauges(intake), "gauges")
+        self._supervisor.supervise(self._keep_gauges(), "gauges")
         self._supervisor.supervise(self._growth(intake, member), "growth")
+        self._supervisor.supervise(self._repeat_config(), "config")
         log.info("worker started", version=__version__, group=self._settings.kafka.group_id)
         await self._supervisor.until_stopped()
         await self._drain(intake, member)
@@ -257,16 +306,14 @@ class Worker:
             f"away from their state on {names.risk}: stop all workers, framewatch state move --yes, start them"
         )
 
-    async def _gauges(self, intake: Intake) -> None:
+    async def _keep_gauges(self) -> None:
         """Keep the gauges fresh, and measure how late the event loop is."""
         loop = asyncio.get_running_loop()
-        while True:
+        while self._gauges is not None:
+            self._gauges.look()
             due = loop.time() + GAUGES_EVERY_S
             await asyncio.sleep(GAUGES_EVERY_S)
             self.telemetry.loop_lag(max(0.0, loop.time() - due))
-            for number, partition in intake.partitions.items():
-                self.telemetry.in_flight(number, partition.load, partition.load_bytes)
-                self.telemetry.lag(number, intake.lag(number))
 
     # --- drain ---
 

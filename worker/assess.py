@@ -90,9 +90,9 @@ class Assessor:
         known: Known,
         classifier: Classifier | None,
         plan: Plan,
-        on_stage: Callable[[str, float], None],
+        on_stage: Callable[[Segment, str, float], None],
     ) -> None:
-        """``on_stage`` is told each stage's name and its seconds."""
+        """``on_stage`` is told of which segment, each stage's name, and its seconds."""
         self._source = source
         self._decoder = decoder
         self._known = known
@@ -111,7 +111,7 @@ class Assessor:
         so_far = Assessment(segment=segment, outcome="assessed", why=None, standing="fresh", received_at=received_at)
         async with AsyncExitStack() as in_memory:
             try:
-                with self._stage("fetch"):
+                with self._stage(segment, "fetch"):
                     media = await self._media(segment, initialisation, in_memory)
                 so_far = replace(so_far, sha256=media.sha256, standing=standing(state, segment, media.sha256))
                 if so_far.standing == "repeat":
@@ -139,9 +139,9 @@ class Assessor:
         return Media(data=data, init=init, sha256=await _digest(data))
 
     async def _looked_at(self, so_far: Assessment, media: Media) -> Assessment:
-        with self._stage("decode"):
+        with self._stage(so_far.segment, "decode"):
             sample = await self._decoder.sample(media, self._ask(so_far.segment))
-        self._tell_costs(sample)
+        self._tell_costs(so_far.segment, sample)
         measured = replace(
             so_far,
             start_s=sample.start_s,
@@ -151,9 +151,9 @@ class Assessor:
         )
         if not sample.frames:
             return replace(measured, outcome="skipped", why="no_keyframe" if sample.codec else "no_video")
-        matches = self._match(sample)
+        matches = self._match(so_far.segment, sample)
         try:
-            scores = await self._score(sample, matches)
+            scores = await self._score(so_far.segment, sample, matches)
         except SegmentError as error:
             # What a list knows counts all the same: a match is never suppressed once its frame was decoded.
             return _failed(replace(measured, looks=_looks(sample, matches, {})), error)
@@ -170,11 +170,11 @@ class Assessor:
             max_streams=plan.max_streams,
         )
 
-    def _match(self, sample: Sample) -> list[tuple[Match, ...]]:
-        with self._stage("match"):
+    def _match(self, segment: Segment, sample: Sample) -> list[tuple[Match, ...]]:
+        with self._stage(segment, "match"):
             return [self._known.match(f.hash.pdq) if f.hash.pdq is not None else () for f in sample.frames]
 
-    async def _score(self, sample: Sample, matches: list[tuple[Match, ...]]) -> dict[int, FrameScore]:
+    async def _score(self, segment: Segment, sample: Sample, matches: list[tuple[Match, ...]]) -> dict[int, FrameScore]:
         """Return the scores of the frames that go to the classifier, by their index."""
         to_score = {
             index: frame.picture
@@ -183,22 +183,22 @@ class Assessor:
         }
         if self._classifier is None or not to_score:
             return {}
-        with self._stage("score"):
+        with self._stage(segment, "score"):
             answers = await self._classifier.score(list(to_score.values()))
         return dict(zip(to_score, answers, strict=True))
 
-    def _tell_costs(self, sample: Sample) -> None:
+    def _tell_costs(self, segment: Segment, sample: Sample) -> None:
         costs = sample.costs
         for stage, seconds in (("open", costs.open_s), ("hash", costs.hash_s), ("resize", costs.resize_s)):
-            self._on_stage(stage, seconds)
+            self._on_stage(segment, stage, seconds)
 
     @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
+    def _stage(self, segment: Segment, name: str) -> Iterator[None]:
         started = time.perf_counter()
         try:
             yield
         finally:
-            self._on_stage(name, time.perf_counter() - started)
+            self._on_stage(segment, name, time.perf_counter() - started)
 
 
 def failure(error: SegmentError) -> Failure:

@@ -20,12 +20,14 @@ from worker.records import (
     Message,
 )
 from worker.settings.tree import Topics
-from worker.streams import memory
+from worker.streams import coverage, memory
+from worker.streams.coverage import Gained
 from worker.streams.state import StreamState
 from worker.wire import write
 from worker.wire.deadletter import dead_letter_message
 from worker.wire.fit import fit
 from worker.wire.read import identify
+from worker.wire.trace import following
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,11 +73,15 @@ class Conclusion(Struct, frozen=True, kw_only=True):
     incident: Incident | None = None
     assessment: Assessment | None = None
     failure: Failure | None = None
+    gained: Gained | None = None
+    """What a segment added to its stream's coverage; None where there is no segment."""
 
 
 def segment(state: StreamState, assessment: Assessment, received: Received, now: datetime, rules: Rules) -> Conclusion:
     """Return what a consumed segment led to."""
-    state, placed = memory.advance(state, assessment, preserve_before_s=rules.context.preserve_before_s)
+    before = state
+    state, placed = memory.advance(before, assessment, preserve_before_s=rules.context.preserve_before_s)
+    gained = coverage.gained(before, state, placed)
     state, placed = _align(state, placed)
     policy = rules.policy.for_tenant(assessment.segment.tenant)
     after, decision = risk.step(state.risk, placed, now, policy)
@@ -86,7 +92,12 @@ def segment(state: StreamState, assessment: Assessment, received: Received, now:
         messages += (_dead_letter(received, assessment.failure, now, rules),)
     messages += _report(placed, state, now, rules)
     return Conclusion(
-        state=state, messages=messages, incident=incident, assessment=assessment, failure=assessment.failure
+        state=state,
+        messages=messages,
+        incident=incident,
+        assessment=assessment,
+        failure=assessment.failure,
+        gained=gained,
     )
 
 
@@ -158,7 +169,7 @@ def _tell(
         return None, ()
     whole = escalation.incident(decision, placed, state, now, rules.context, earlier=earlier)
     incident = fit(whole, rules.max_message_bytes - HEADERS_BYTES)
-    trace = placed.assessment.segment.trace if placed else None
+    trace = _trace(placed) if placed else None
     source = rules.context.source
     return incident, (
         write.incident_message(incident, topic=rules.topics.escalations, source=source, at=now, trace=trace),
@@ -180,7 +191,12 @@ def _dead_letter(received: Received, failure: Failure, now: datetime, rules: Rul
 def _report(placed: Placed, state: StreamState, now: datetime, rules: Rules) -> tuple[Message, ...]:
     if not rules.topics.assessments:
         return ()
-    return (_assessment(reports.report(placed, state, now), now, rules, placed.assessment.segment.trace),)
+    return (_assessment(reports.report(placed, state, now), now, rules, _trace(placed)),)
+
+
+def _trace(placed: Placed) -> Trace | None:
+    segment = placed.assessment.segment
+    return None if segment.trace is None else following(segment.trace, segment.position)
 
 
 def _assessment(report: AssessmentReport, now: datetime, rules: Rules, trace: Trace | None) -> Message:

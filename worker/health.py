@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from worker.partition.life import Partition
+    from worker.telemetry.catalogue.bounds import Unready
 
 NO_PROGRESS_S = 120.0
 """Work that waits is finished, held or dead-lettered within a few deadlines: so long without any is none."""
@@ -70,6 +71,18 @@ class Health:
             elif (idle_s := at - self._finished_at[number]) > NO_PROGRESS_S:
                 return f"partition {number}: {partition.unfinished} events wait, none was finished for {idle_s:.0f} s"
         return None
+
+    def unready(self) -> frozenset[Unready]:
+        """Return in words of a bounded list what ``ready`` says in a line; empty where it is ready."""
+        holds: dict[Unready, bool] = {
+            "joining": not self._intake.joined,
+            "halted": self._intake.halted is not None,
+            "parked": bool(self._intake.parked),
+            "failing": bool(self._intake.failing),
+            "restoring": bool(self._intake.restoring),
+            "held": any(partition.held for partition in self._intake.partitions.values()),
+        }
+        return frozenset(reason for reason, holds_now in holds.items() if holds_now)
 
     def ready(self) -> str | None:
         """Return why this worker does not do its work now. One without partitions is ready."""

@@ -126,7 +126,7 @@ class Inspector:
             known=self._known,
             classifier=self._classifier,
             plan=self._plan,
-            on_stage=lambda stage, seconds: stages_s.update({stage: seconds}),
+            on_stage=lambda _, stage, seconds: stages_s.update({stage: seconds}),
         )
         assessment = await assessor.assess(_segment(data), StreamState(stream_id=_STREAM), init, datetime.now(UTC))
         if assessment.failure is not None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from worker import retention
+
 if TYPE_CHECKING:
     from worker.settings.tree import Settings
 
-DAY_MS = 24 * 3600 * 1000
 MIB = 1024 * 1024
 ROOM_BYTES = 64 * 1024
 """Headers, key and framing of a record, above its body."""
@@ -54,6 +55,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     remedy: str
     fatal: bool = True
     """Whether ``run`` refuses to start."""
+    against_policy: bool = False
+    """Whether ``check`` fails although ``run`` starts: streams are watched before a topic is tidied up."""
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -90,16 +93,12 @@ def wanted(settings: Settings, partitions: int, *, replication: int = 1) -> dict
 
     With three copies or more a write counts once two have it: one broker may go without a release waiting for it.
 
-    Retentions: segments a day (inline bodies are imagery: the shorter the better), escalations and dead letters 30 and
-    14 days, assessments 90 days, since they answer later why something was not caught. The risk topic is compacted, in
-    small segments, so that restoring reads little history.
+    They keep what the settings ``retention.*`` allow. The risk topic is compacted, in small segments, so that restoring
+    reads little history.
     """
     configs: dict[Role, dict[str, str]] = {
-        "segments": _kept(days=1),
-        "escalations": _kept(days=30),
-        "dead_letters": _kept(days=14),
-        "assessments": _kept(days=90),
         "risk": dict(RISK),
+        **{role: retention.as_made(hours) for role, hours in allowed_h(settings).items()},
     }
     size = {"max.message.bytes": str(settings.kafka.max_message_bytes + ROOM_BYTES)}
     safe = {"min.insync.replicas": "2"} if replication >= COPIES_FOR_QUORUM else {}
@@ -110,6 +109,17 @@ def wanted(settings: Settings, partitions: int, *, replication: int = 1) -> dict
             config=configs[role] | size | safe,
         )
         for role, name in names(settings).items()
+    }
+
+
+def allowed_h(settings: Settings) -> dict[Role, float]:
+    """Return for how many hours each topic may keep records; the compacted one has no such time."""
+    most = settings.retention
+    return {
+        "segments": most.segments_h,
+        "escalations": most.escalations_h,
+        "dead_letters": most.dead_letters_h,
+        "assessments": most.assessments_h,
     }
 
 
@@ -134,10 +144,6 @@ def name_mistakes(settings: Settings) -> list[str]:
         ),
         *(f"{' and '.join(roles)} are both {name}" for name, roles in by_name.items() if len(roles) > 1),
     ]
-
-
-def _kept(*, days: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
 
 
 def problems(settings: Settings, found: Mapping[str, Topic]) -> list[Problem]:
@@ -172,6 +178,19 @@ def _slow_to_restore(topic: Topic) -> list[Problem]:
     return [Problem(topic=topic.name, what=what, remedy=remedy, fatal=False)]
 
 
+def _retention_problems(role: Role, topic: Topic, settings: Settings) -> list[Problem]:
+    hours = allowed_h(settings)[role]
+    made = retention.as_made(hours)
+    wrong = []
+    if (what := retention.too_long(topic.config, hours)) is not None:
+        remedy = f"set retention.ms={made['retention.ms']}, or allow more with retention.{role}_h"
+        wrong.append(Problem(topic=topic.name, what=what, remedy=remedy, fatal=False, against_policy=True))
+    if (what := retention.too_coarse(topic.config, hours)) is not None:
+        remedy = f"set segment.ms={made['segment.ms']}"
+        wrong.append(Problem(topic=topic.name, what=what, remedy=remedy, fatal=False))
+    return wrong
+
+
 def _config_problems(role: Role, topic: Topic, settings: Settings) -> list[Problem]:
     wrong = []
     policy = topic.config.get("cleanup.policy")
@@ -189,6 +208,8 @@ def _config_problems(role: Role, topic: Topic, settings: Settings) -> list[Probl
                 topic=topic.name, what=f"cleanup.policy is {policy}: events would be lost", remedy="set it to delete"
             )
         )
+    if role != "risk":
+        wrong += _retention_problems(role, topic, settings)
     limit = topic.config.get("max.message.bytes")
     if limit is not None and int(limit) < settings.kafka.max_message_bytes:
         wrong.append(

@@ -223,6 +223,16 @@ def test_settings_that_clash_fail_and_risky_ones_are_told():
         assert expected in text
 
 
+def test_a_console_that_nobody_can_open_or_that_could_be_guessed_is_told(tmp_path):
+    """Off because others reach it: said, and how to turn it on. A token that can't be used fails, unrepeated."""
+    exposed = Web(host="0.0.0.0")  # noqa: S104 - what is to be told
+    assert "web.token_file" in told(values.settings_agree(Settings(web=exposed)))
+    (tmp_path / "token").write_text("hunter2")
+    found = values.settings_agree(Settings(web=Web(token_file=str(tmp_path / "token"))))
+    assert any(f.level == "failure" and "the token has 7 characters" in f.detail for f in found)
+    assert "hunter2" not in told(found)
+
+
 # --- the decoder ------------------------------------------------------------------------------------------------------
 
 

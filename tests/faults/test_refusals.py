@@ -141,7 +141,7 @@ async def publish(deployment: Deployment, sequence: int) -> None:
     ("kind", "fault"),
     [
         ("escalations", "unauthorised"),
-                ("dead_letters", "unauthorised"),
+        ("dead_letters", "unauthorised"),
         ("dead_letters", "invisible"),
         ("dead_letters", "deleted"),
     ],

@@ -2,7 +2,7 @@
 
 Every secret and every image is a mark that nothing else looks like. A worker in a process of its own fetches, decodes,
 matches, scores, fails and waits with them; then everything that leaves it is searched for the marks, also in hex and
-base64: logs at their most talkative, metrics, each topic that it writes, and what its decoders show of themselves.
+base64: logs at their most talkative, metrics, console, each topic that it writes, and what its decoders show.
 """
 
 from __future__ import annotations
@@ -161,6 +161,7 @@ class Scene:
         url = f"http://127.0.0.1:{self.deployment.settings.web.port}"
         for path in ("/metrics", "/livez", "/readyz"):
             found[path] = await asyncio.to_thread(_answer, f"{url}{path}")
+        found["console"] = await asyncio.to_thread(_shown, f"{url}/console/events")
         topics = self.deployment.settings.topics
         for topic in (topics.escalations, topics.dead_letters, topics.assessments, topics.risk):
             records = await self.deployment.read(topic, 1)
@@ -243,6 +244,15 @@ def _answer(url: str) -> bytes:
             return response.read()
     except HTTPError as error:  # not ready is an answer, too
         return error.read()
+
+
+def _shown(url: str) -> bytes:
+    """All parts of the console, once; the last of them begins with the time."""
+    with urlopen(url, timeout=10) as answer:  # noqa: S310 - our own worker
+        lines = [answer.readline()]
+        while not lines[-1].startswith(b'data: {"at_s"'):
+            lines.append(answer.readline())
+    return b"".join(lines)
 
 
 async def test_nothing_secret_leaves_a_worker(broker: Any, tmp_path: Path) -> None:

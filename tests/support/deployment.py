@@ -58,7 +58,10 @@ class Deployment:
             | sections
         )
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=cluster.bootstrap_servers, enable_idempotence=True, max_request_size=16 * 1024 * 1024
+            bootstrap_servers=cluster.bootstrap_servers,
+            enable_idempotence=True,
+            max_request_size=16 * 1024 * 1024,
+            request_timeout_ms=180_000,  # a publisher waits for longer than any broker here is away
         )
 
     async def start(self) -> None:

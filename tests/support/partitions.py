@@ -19,7 +19,7 @@ from worker.settings.tree import Intake
 from worker.streams.state import StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from worker.partition.outlet import Outlet
     from worker.records import Assessment, Event
@@ -103,7 +103,7 @@ class Notes:
         self.released_offsets.append(received.position.offset)
 
     @contextmanager
-    def releasing(self) -> Iterator[None]:
+    def releasing(self, messages: Sequence[Message]) -> Iterator[None]:
         yield
 
     def held(self, why: str) -> None:
@@ -120,6 +120,9 @@ class Notes:
 
     def restoring(self, records: int) -> None:
         self.restored_records = records
+
+    def took(self, with_incidents: Iterable[StreamState]) -> None:
+        self.restored_incidents = [state.stream_id for state in with_incidents]
 
     def remembers(self, census: Census) -> None:
         self.census = census

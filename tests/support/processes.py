@@ -98,5 +98,6 @@ def _environment(settings: Settings) -> dict[str, str]:
         mine, theirs = getattr(settings, section.name), getattr(default, section.name)
         for key in fields(mine):
             if (value := getattr(mine, key.name)) != getattr(theirs, key.name):
-                found[f"FRAMEWATCH_{section.name}_{key.name}".upper()] = str(value)
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                found[f"FRAMEWATCH_{section.name}_{key.name}".upper()] = text
     return found

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("publish", "worker.cli.publish:publish", LOOK, "Play a video into the segments topic as a live stream."),
     Command("inspect", "worker.cli.inspect:inspect", LOOK, "Show what the worker sees in a file."),
     Command("watch", "worker.cli.watch:watch", LOOK, "Show escalations as they come."),
+    Command("explain", "worker.cli.explain:explain", LOOK, "Say why something was caught or not."),
     Command("incident", "worker.cli.incident:incident", LOOK, "Send an incident that says it is a test."),
     Command("check", "worker.cli.check:check", SETUP, "Look whether a worker can start, and what to do if not."),
     Command("topics", "worker.cli.topics:app", SETUP, "Make the topics, or write them and their rights down."),

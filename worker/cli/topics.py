@@ -17,7 +17,7 @@ app = cyclopts.App(name="topics", help="Make the topics that a deployment needs,
 
 
 @app.command
-@settled("kafka", "topics")
+@settled("kafka", "topics", "retention")
 def create(  # noqa: D417 - the settings are no argument of the command line
     loaded: Loaded,
     /,
@@ -44,7 +44,7 @@ def create(  # noqa: D417 - the settings are no argument of the command line
 
 
 @app.command(name="print")
-@settled("kafka", "topics")
+@settled("kafka", "topics", "retention")
 def write(  # noqa: D417 - the settings are no argument of the command line
     loaded: Loaded,
     /,

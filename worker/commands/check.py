@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.checks import broker, decoder, files, values
+from worker.commands.checks import broker, decoder, files, telling, values
 from worker.commands.checks.findings import Check, Finding, findings, in_thread
 from worker.commands.terminal import safe
 
@@ -91,6 +91,9 @@ def _local(settings: Settings) -> list[Check]:
         _of_files("policy", files.policy, settings, "mend the policy, at the line named; see docs/policy.md"),
         _of_files("links", files.links, settings, "mend the template; see docs/reviewers.md, Links"),
         _of_files("fetch roots", files.roots, settings, "mend fetch.roots; see docs/operators.md, Claim checks"),
+        _of_files("metrics", telling.metrics, settings, "see docs/metrics.md"),
+        _of_files("log", telling.lines, settings, "see docs/metrics.md, Lines"),
+        _of_files("traces", telling.traces, settings, "see docs/metrics.md, Traces"),
         Check(
             what="decoder",
             run=partial(decoder.decodes, settings),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from worker.commands.terminal import safe
 from worker.errors import Unreadable, UsageError
+from worker.escalation.words import reason_words
 from worker.kafka.follower import following
 from worker.wire import read
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from worker.kafka.follower import Since
-    from worker.records import Incident, Reason, Received, Severity
+    from worker.records import Incident, Received, Severity
     from worker.settings.tree import Settings
 
 COLOURS: dict[Severity, str] = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
@@ -152,26 +153,6 @@ def _duration(seconds: float) -> str:
     if seconds >= HOUR_S:
         return f"{seconds / HOUR_S:.1f} h"
     return f"{seconds / MINUTE_S:.0f} min" if seconds >= MINUTE_S else f"{seconds:.0f} s"
-
-
-def reason_words(reason: Reason) -> str:
-    """Return one reason in words; still to be made safe."""
-    at = "" if reason.frame is None else f" at {reason.frame.media_time_s:.3f} s"
-    which = "" if reason.category is None else f", category {reason.category}"
-    rule = "" if reason.policy_ref is None else f" ({reason.policy_ref})"
-    return f"{_what(reason)}{at}{which}{rule}, weight {reason.weight:.2f}"
-
-
-def _what(reason: Reason) -> str:
-    if reason.list is not None:
-        near = "" if reason.distance is None else f", {reason.distance} bits away of {reason.radius} allowed"
-        return f"{reason.kind.replace('_', ' ')}: entry {reason.entry} of {reason.list_kind} list {reason.list}{near}"
-    if reason.label is not None:
-        sure = "" if reason.probability is None else f", probability {reason.probability:.3f}"
-        return f"label {reason.label}{sure}"
-    return (
-        f"{reason.kind.replace('_', ' ')} from {reason.source or 'an unnamed source'}: {reason.detail or 'no detail'}"
-    )
 
 
 def _circumstances(incident: Incident) -> str:

@@ -187,6 +187,7 @@ class Show:
             f"{stage.broker}, {guarantee}{why}",
             f"worker: framewatch run --config {stage.folder / 'worker.toml'}",
             f"its log {stage.folder / 'worker.log'}, its metrics {stage.worker.metrics}",
+            f"its console http://127.0.0.1:{stage.settings.web.port}/",
             f"it looks for {hashes} frames of one harmless clip (a hash list) and for one test card (models/demo)",
         )
         for line in lines:

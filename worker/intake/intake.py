@@ -128,6 +128,11 @@ class Intake:
         return frozenset(self._owners) - frozenset(self._working) - frozenset(self._parked)
 
     @property
+    def paused(self) -> frozenset[int]:
+        """Those held back now because too much is in work."""
+        return frozenset(self._paused)
+
+    @property
     def parked(self) -> Mapping[int, str]:
         """Those that stand still until an operator says what holds, and why."""
         return self._parked

@@ -122,6 +122,11 @@ class Jail:
         return jail
 
     @property
+    def alive(self) -> int:
+        """How many decoder processes are alive, those in reserve with them."""
+        return len(self._alive)
+
+    @property
     def lockdown(self) -> Lockdown:
         """How well the decoders are locked down here, found by trying to escape."""
         return self._zygote.lockdown

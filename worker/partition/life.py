@@ -137,6 +137,7 @@ class Partition:
         self._suspects = Suspects(agreement.left, owner=self._owner, end=there.end)
         if self._suspects.alone_below > agreement.offset:
             self._observer.searching(agreement.offset, self._suspects.alone_below)
+        self._observer.took(self._memory.with_incidents())
         self._accepting = True
         await self._release()
         return agreement.offset
@@ -377,7 +378,7 @@ class Partition:
 
     async def _send(self, messages: Sequence[Message], next_offset: int) -> None:
         try:
-            with self._observer.releasing():
+            with self._observer.releasing(messages):
                 await self._outlet.release(messages, next_offset)
         except BaseException as error:
             # What it took along may be lost: no later release may commit past it.

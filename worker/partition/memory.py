@@ -153,6 +153,10 @@ class Memory:
         """Tell whether an offset at or above the committed one has had its outcome before a restart."""
         return offset in self._restored_done
 
+    def with_incidents(self) -> Iterator[StreamState]:
+        """Yield the restored streams that have an open incident."""
+        return self._store.with_incidents()
+
     # --- working ---
 
     def state(self, stream_id: str) -> StreamState:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from worker.conclude import Conclusion
-    from worker.records import Received
+    from worker.records import Message, Received
+    from worker.streams.state import StreamState
     from worker.streams.store import Census
 
 
@@ -22,8 +24,8 @@ class Observer(Protocol):
     def released(self, received: Received, conclusion: Conclusion, now: datetime) -> None:
         """Note an event whose results and offset the broker has."""
 
-    def releasing(self) -> AbstractContextManager[None]:
-        """Time a release, and count it by how it ended."""
+    def releasing(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
+        """Time a release of these messages, and count it by how it ended."""
 
     def held(self, why: str) -> None:
         """Note that an event waits for something that is away."""
@@ -39,6 +41,9 @@ class Observer(Protocol):
 
     def restoring(self, records: int) -> None:
         """Note that so many records of the changelog have been read, and that it goes on."""
+
+    def took(self, with_incidents: Iterable[StreamState]) -> None:
+        """Note a partition that was restored, with its streams that have an open incident."""
 
     def remembers(self, census: Census) -> None:
         """Note how many streams the partition remembers after a release, and how many it has let go."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from worker.errors import UsageError
-from worker.settings import link
+from worker.settings import collector, exposure, link
 from worker.settings.rows import PREFIX, Row, describe
 from worker.settings.tree import Root, Settings
 from worker.toml_lines import line_numbers
@@ -199,6 +199,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.kafka.session_timeout_s > settings.kafka.rebalance_timeout_s:
         yield "kafka.session_timeout_s must not be above kafka.rebalance_timeout_s"
     yield from link.mistakes(settings.kafka)
+    yield from exposure.mistakes(settings.web)
+    yield from collector.mistakes(settings.telemetry)
     topics = settings.topics
     names = [topics.segments, topics.escalations, topics.dead_letters, topics.risk, topics.assessments]
     for name in sorted({name for name in names if name and names.count(name) > 1}):

@@ -21,6 +21,7 @@ Size = Annotated[int, Meta(ge=1024, le=1024**4)]
 Pixels = Annotated[int, Meta(ge=256, le=2**31 - 1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=86_400)]
+Hours = Annotated[float, Meta(gt=0, le=87_600)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Name = Annotated[str, Meta(min_length=1)]
@@ -84,6 +85,20 @@ class Topics:
     """Private, compacted: the streams' state; as many partitions as segments."""
     assessments: OptionalTopicName = ""
     """Out, optional: one record per consumed segment, whatever became of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long topics may keep records: topics create sets it, check fails above it (docs/privacy.md)."""
+
+    segments_h: Hours = 24.0
+    """Hours. Bodies in messages are imagery on the brokers' disks: no longer than your longest outage."""
+    escalations_h: Hours = 720.0
+    """Hours. Until reviewers' tools have surely read them."""
+    dead_letters_h: Hours = 336.0
+    """Hours. Until somebody has looked."""
+    assessments_h: Hours = 2160.0
+    """Hours. As long as somebody may ask why something was not caught."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,12 +279,20 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
-    """/livez, /readyz and /metrics."""
+    """/livez, /readyz, /metrics and the console (docs/console.md)."""
 
     host: Name = "127.0.0.1"
     """Address to listen on."""
     port: Port = 8080
     """Port to listen on. 0: any free one."""
+    console: bool = True
+    """The console on /. Where others reach web.host it needs token_file or proxy_header as well."""
+    token_file: str = ""
+    """File with the token that opens the console, at least 16 characters; a rotated one holds at once."""
+    proxy_header: str = ""
+    """Header by which a proxy in front says who is there; who comes from proxy_networks with it sees the console."""
+    proxy_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks of that proxy; from elsewhere the header counts for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +303,18 @@ class Log:
     """auto: readable on a terminal, JSON elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level written."""
+    lines_per_s: Count = 50
+    """Most lines a second, beside those of incidents; a line says how many were kept back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Traces of sampled segments go to an OpenTelemetry collector; needs the extra otel."""
+
+    otlp_endpoint: str = ""
+    """Where spans go: an OTLP/HTTP collector, such as http://collector:4318/v1/traces. Empty: nowhere."""
+    otlp_headers_file: str = ""
+    """File with headers for it, a line each, name: value; such as a token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +323,7 @@ class Settings:
 
     kafka: Kafka = field(default_factory=Kafka)
     topics: Topics = field(default_factory=Topics)
+    retention: Retention = field(default_factory=Retention)
     intake: Intake = field(default_factory=Intake)
     streams: Streams = field(default_factory=Streams)
     fetch: Fetch = field(default_factory=Fetch)
@@ -302,3 +338,4 @@ class Settings:
     shutdown: Shutdown = field(default_factory=Shutdown)
     web: Web = field(default_factory=Web)
     log: Log = field(default_factory=Log)
+    telemetry: Telemetry = field(default_factory=Telemetry)

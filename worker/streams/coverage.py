@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from worker.records import Coverage
 
 if TYPE_CHECKING:
+    from worker.records import Placed
     from worker.streams.clock import Step
+    from worker.streams.state import StreamState
+
+
+class Gained(Struct, frozen=True, kw_only=True):
+    """What one segment added to its stream's coverage, in seconds of media."""
+
+    watched_s: float = 0.0
+    recovered_s: float = 0.0
+    """Watched late, after it had been counted as unwatched."""
+    missing_s: float = 0.0
+    """Unwatched: segments before this one that never came."""
+    unseen_s: float = 0.0
+    """Unwatched: what of this segment nobody looked at."""
+    gap_s: float = 0.0
+    """The run of unwatched media that it lengthened or ended."""
 
 
 def cover(coverage: Coverage, gap_s: float, step: Step) -> tuple[Coverage, float]:
@@ -33,6 +51,23 @@ def cover(coverage: Coverage, gap_s: float, step: Step) -> tuple[Coverage, float
         longest_gap_s=max(coverage.longest_gap_s, before_s, after_s),
     )
     return covered, after_s
+
+
+def gained(before: StreamState, after: StreamState, placed: Placed) -> Gained:
+    """Return what a segment added: watched less before, and so on; the sum of all is the stream's coverage."""
+    watched_s = max(0.0, after.coverage.watched_s - before.coverage.watched_s)
+    standing = placed.assessment.standing
+    if standing == "repeat":
+        return Gained()
+    if standing == "late":
+        return Gained(recovered_s=watched_s)
+    unwatched_s = after.coverage.unwatched_s - before.coverage.unwatched_s
+    return Gained(
+        watched_s=watched_s,
+        missing_s=placed.gap_s,
+        unseen_s=max(0.0, unwatched_s - placed.gap_s),
+        gap_s=max(after.gap_s, before.gap_s + placed.gap_s),
+    )
 
 
 def _found_s(coverage: Coverage, step: Step) -> float:

@@ -51,6 +51,8 @@ class Census(Struct, frozen=True):
     size_bytes: int
     """Of all that is kept, without what Python needs to hold it."""
     gone: tuple[tuple[Why, int], ...]
+    open_incidents: int = 0
+    """How many of the streams have an open incident."""
 
 
 class Store:
@@ -69,6 +71,8 @@ class Store:
         self._records: dict[bytes, bytes | None] = {}
         self._inits = Initialisations(self._records)
         self._gone: Counter[Why] = Counter()
+        self._open: set[bytes] = set()
+        """Keys of the streams with an open incident, as of their snapshots."""
         self._lowest = Lowest()
         self._size_bytes = 0
 
@@ -104,6 +108,7 @@ class Store:
         for key, data in self._packed.items():
             found = head(data)
             heard.append((found.heard_ms, key))
+            self._note_incident(key, is_open=found.open)
             if found.init is not None:
                 users[found.init] += 1
         self._inits.settle(users)
@@ -154,6 +159,10 @@ class Store:
     def forget(self, stream_id: str) -> None:
         """Forget a stream that is remembered elsewhere from now on."""
         self._forget(stream_id.encode(), self.get(stream_id).init, "ended")
+
+    def with_incidents(self) -> Iterator[StreamState]:
+        """Yield the streams with an open incident, as of the last ``pack``."""
+        return (self.get(key.decode()) for key in tuple(self._open))
 
     # --- letting go ---
 
@@ -213,7 +222,7 @@ class Store:
         """Forget every stream."""
         keys = [*self._foreign, *self._packed, *(PRESERVE + key for key in self._older)]
         self._records.update(dict.fromkeys(keys))
-        for kept in (self._foreign, self._packed, self._changed, self._older, self._inits):
+        for kept in (self._foreign, self._packed, self._changed, self._older, self._inits, self._open):
             kept.clear()
         self._size_bytes = 0
 
@@ -226,7 +235,7 @@ class Store:
     def census(self) -> Census:
         """Return what is remembered now, and count anew who goes."""
         gone, self._gone = tuple(self._gone.items()), Counter()
-        return Census(len(self._packed), self._size_bytes + self._inits.size_bytes, gone)
+        return Census(len(self._packed), self._size_bytes + self._inits.size_bytes, gone, len(self._open))
 
     # --- records ---
 
@@ -240,10 +249,15 @@ class Store:
         if state.older != before:
             self._size_bytes += len(state.older) - len(before)
             self._older[key] = self._records[PRESERVE + key] = state.older
+        self._note_incident(key, is_open=state.risk.incident is not None)
         self._lowest.note(state.risk.value, key)
+
+    def _note_incident(self, key: bytes, *, is_open: bool) -> None:
+        (self._open.add if is_open else self._open.discard)(key)
 
     def _forget(self, key: bytes, init: bytes | None, why: Why) -> None:
         self._gone[why] += 1
+        self._open.discard(key)
         self._size_bytes -= len(self._packed.pop(key, b""))
         self._records[key] = None
         if (older := self._older.pop(key, None)) is not None:

@@ -13,11 +13,12 @@ from worker.uris import public_text
 from worker.wire import headers as h
 from worker.wire.envelope import envelope, media_type
 from worker.wire.read import DEAD_LETTER, identify
+from worker.wire.trace import following
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from worker.records import Failure, Received
+    from worker.records import Failure, Received, Trace
 
 MAX_HEADERS = 64
 """Most original headers repeated."""
@@ -52,7 +53,7 @@ def dead_letter_message(
     stream_id = identify(received).stream_id
     event = EventId(source=source, id=f"deadletter/{position.topic}/{position.partition}/{position.offset}")
     attributes: dict[str, h.Value | None] = {"ce_subject": stream_id, "ce_time": at, "content-type": h.JSON}
-    headers = h.written(event, DEAD_LETTER, attributes, h.trace(dict(received.headers))) + _originals(received)
+    headers = h.written(event, DEAD_LETTER, attributes, _trace(received)) + _originals(received)
     key = None if stream_id is None else stream_id.encode()
     room = max_message_bytes - _SPARE_BYTES - len(key or b"") - sum(len(name) * 4 + len(raw) for name, raw in headers)
     body = _body(received, failure)
@@ -60,6 +61,11 @@ def dead_letter_message(
     if payload is not None and _encoded_bytes(payload) + len(msgspec.json.encode(body)) <= room:
         body = msgspec.structs.replace(body, payload=payload)
     return Message(topic=topic, key=key, value=msgspec.json.encode(body), headers=headers)
+
+
+def _trace(received: Received) -> Trace | None:
+    found = h.trace(dict(received.headers))
+    return None if found is None else following(found, received.position)
 
 
 def _body(received: Received, failure: Failure) -> DeadLetter:

@@ -62,6 +62,8 @@ ATTRIBUTES = (
     "dataversion",
     "byterange",
     "initref",
+    "traceparent",
+    "tracestate",
 )
 """The attributes that are read of any event; a header's name is ``ce_`` and the attribute's."""
 
@@ -182,12 +184,18 @@ def trace(headers: Mapping[str, bytes]) -> Trace | None:
     """Return the W3C trace context, or None where there is none or where it is malformed.
 
     A malformed one is no error: the recommendation has receivers go on without (W3C Trace Context, 3.2 and 4.3).
+    CloudEvents' attributes of the same name (its extension Distributed Tracing) stand in for Kafka's plain headers.
     """
-    parent = _plain(headers.get("traceparent"))
-    found = _TRACEPARENT.fullmatch(parent) if parent else None
-    if not parent or not found or (found["more"] is not None and parent.startswith("00")):
-        return None
-    return Trace(traceparent=parent, tracestate=_plain(headers.get("tracestate")))
+    for prefix in ("", "ce_"):
+        parent = _plain(headers.get(f"{prefix}traceparent"))
+        if parent is not None and _is_traceparent(parent):
+            return Trace(traceparent=parent, tracestate=_plain(headers.get(f"{prefix}tracestate")))
+    return None
+
+
+def _is_traceparent(text: str) -> bool:
+    found = _TRACEPARENT.fullmatch(text)
+    return found is not None and (found["more"] is None or not text.startswith("00"))
 
 
 def _plain(raw: bytes | None) -> str | None:

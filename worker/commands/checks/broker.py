@@ -11,6 +11,7 @@ from worker import topics
 from worker.commands.checks.findings import Finding
 from worker.kafka import admin, probe
 from worker.provisioning.rights import transactional_prefix
+from worker.retention import DAY_MS, HOUR_MS
 
 if TYPE_CHECKING:
     from worker.commands.checks.findings import Level
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from worker.topics import Problem, Role, Topic
 
 PROBE_S = 15.0
-DAY_MS = 24 * 3600 * 1000
 SOON = timedelta(days=14)
 
 
@@ -85,12 +85,13 @@ def _topic(role: Role, topic: Topic) -> Finding:
         told.append("compacted")
     retention_ms = topic.config.get("retention.ms", "")
     if role != "risk" and retention_ms.isdigit():
-        told.append(f"kept {int(retention_ms) / DAY_MS:g} days")
+        days, hours = int(retention_ms) / DAY_MS, int(retention_ms) / HOUR_MS
+        told.append(f"kept {days:g} days" if days >= 1 else f"kept {hours:g} h")
     if not topic.config:
         told.append("the broker tells no configuration: not checked")
     return Finding(level="pass", what=f"topic {topic.name}", detail=", ".join(told))
 
 
 def _problem(problem: Problem) -> Finding:
-    level: Level = "failure" if problem.fatal else "warning"
+    level: Level = "failure" if problem.fatal or problem.against_policy else "warning"
     return Finding(level=level, what=f"topic {problem.topic}", detail=problem.what, remedy=problem.remedy)

@@ -1,4 +1,4 @@
-"""Checks of the settings against each other. Pure."""
+"""Checks of the settings against each other. Pure, but for a look at the console's token."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from worker import topics
 from worker.commands.checks.findings import Finding
+from worker.errors import Stopped
+from worker.web.access import Access, why_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from worker.settings.tree import Settings
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SHORT_H = 6.0
+"""Hours of imagery on brokers' disks that go without a word."""
 
 
 def settings_agree(settings: Settings) -> list[Finding]:
@@ -44,7 +48,26 @@ def _times(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def _console(settings: Settings) -> Iterator[Finding]:
+    if (off := why_off(settings.web)) is not None:
+        yield Finding(level="pass", what="console", detail=off)
+        return
+    try:
+        Access(settings.web)
+    except Stopped as error:
+        remedy = "write a token there that this user may read"
+        yield Finding(level="failure", what="console", detail=str(error), remedy=remedy)
+
+
 def _risky(settings: Settings) -> Iterator[Finding]:
+    kept_h = settings.retention.segments_h
+    if not settings.fetch.roots and kept_h > SHORT_H:
+        yield Finding(
+            level="warning",
+            what="settings",
+            detail=f"bodies lie in messages (fetch.roots is empty): {kept_h:g} h of imagery on the brokers' disks",
+            remedy=f"have publishers send claim checks, or retention.segments_h = {SHORT_H:g} or less; docs/privacy.md",
+        )
     if settings.dead_letters.payload:
         yield Finding(
             level="warning",
@@ -59,6 +82,7 @@ def _risky(settings: Settings) -> Iterator[Finding]:
             detail=f"web.host is {settings.web.host}: health and metrics are open to who reaches that address",
             remedy="let only probes and Prometheus reach it (a NetworkPolicy), or 127.0.0.1",
         )
+    yield from _console(settings)
     if not settings.topics.assessments:
         yield Finding(
             level="warning",
