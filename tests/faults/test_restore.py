@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HISTORY = 3
 RESTORED_WITHIN_S = 5.0
-"""By the wall, less the time in which other processes had the cores: so it holds on a busy machine too."""
+"""By the wall, on a machine with little else to do: what was spent waiting for a core is published beside it."""
 STREAM_BYTES = 1536
 """RSS, with holes in the heap: its snapshot, with the digests of its last 64 segments, and its key."""
 DAY_MS = 24 * 3600 * 1000
@@ -105,7 +105,7 @@ async def test_streams_are_restored_from_a_topic_with_history(broker, scale: Sca
     if scale.full:  # of few streams the rest of the process is most of both
         measured("memory", round(spent.rss_bytes / count), "bytes a stream")
         assert spent.rss_bytes <= STREAM_BYTES * count
-        assert spent.wall_s - spent.queued_s < RESTORED_WITHIN_S, spent
+        assert spent.wall_s < RESTORED_WITHIN_S, spent
 
 
 @pytest.mark.parametrize("damage", [b"\xc1", bytes([0x95, VERSION + 1, 0, 0, 0, 0])], ids=["damaged", "newer"])
