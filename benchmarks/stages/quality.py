@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import av
 import numpy as np
 
-from benchmarks import floor, stages
+from benchmarks import floor
 from benchmarks.clips import Clip, Recipe, make
+from benchmarks.stages import measure as stages
 from worker.examine import examine
 from worker.hashing import hamming
 from worker.matching import Matcher
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from benchmarks.stages import Jailed
+    from benchmarks.stages.measure import Jailed
     from worker.records import Frame, HashList, View
     from worker.scoring.session import Classifier
 

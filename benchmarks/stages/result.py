@@ -1,13 +1,11 @@
-"""What a run found, as it is kept in docs/benchmarks/*.json, and the bounds that it is held to."""
+"""What was found of a segment's way, and the bounds that it is held to."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from msgspec import Struct
 
 from benchmarks.figures import Figure
-from benchmarks.latency import Latency
+from benchmarks.part import Bound, Check
 
 IDR_RATIO = "examine / idr"
 JAIL_RATIO = "jail_wall / examine_wall"
@@ -49,145 +47,103 @@ class Quality(Struct, frozen=True, kw_only=True):
     matches_wrong: int
 
 
-class Bound(Struct, frozen=True, kw_only=True):
-    """The most that a value may be."""
-
-    value: str
-    most: float
-    kind: Literal["speed", "quality"]
-    unit: str
-    why: str
-
-
-class Check(Struct, frozen=True, kw_only=True):
-    """A bound and what was measured; None where it could not be."""
-
-    bound: Bound
-    measured: float | None
-
-    @property
-    def breached(self) -> bool:
-        """Whether it was measured and is above."""
-        return self.measured is not None and self.measured > self.bound.most
-
-
-class Result(Struct, frozen=True, kw_only=True):
+class Stages(Struct, frozen=True, kw_only=True):
     """One run."""
 
-    date: str
-    quick: bool
-    seed: int
     rounds: int
     segments: str
     """Whether they are the pinned ones."""
     list_size: int
-    machine: dict[str, str]
-    versions: dict[str, str]
     clips: tuple[ClipResult, ...]
     ways: tuple[WayResult, ...]
     quality: Quality
-    latency: Latency | None
     skipped: dict[str, str]
     """What was not measured, and why."""
-    checks: tuple[Check, ...] = ()
 
 
 HEAVY_IDR_BYTES = 99_000
 BOUNDS = (
     Bound(
         value="bytes to hash and model input, over its IDR",
-        most=1.6,
+        limit=1.25,
         kind="speed",
         unit="x",
         why=f"IDRs of {HEAVY_IDR_BYTES // 1000} kB or more: the decoder is to be what costs, not what is around it",
     ),
     Bound(
         value="through the jail, over in this process",
-        most=1.6,
+        limit=1.6,
         kind="speed",
         unit="x",
         why="the same segments, by the clock: a process of its own is to be affordable, so that nobody turns it off",
     ),
     Bound(
         value="the whole way, over IDR and bare onnxruntime",
-        most=2.0,
+        limit=2.0,
         kind="speed",
         unit="x",
         why="the same segments, with the demo model and a list: at least half of all CPU goes where it must",
     ),
     Bound(
         value="score, over bare onnxruntime (OpenNSFW)",
-        most=1.2,
+        limit=1.2,
         kind="speed",
         unit="x",
         why="a real classifier's own time is to be all that scoring takes",
     ),
     Bound(
-        value="append to escalation, p99",
-        most=2000,
-        kind="speed",
-        unit="ms",
-        why="a segment's own length: later than that, a stream falls behind",
-    ),
-    Bound(
         value="PDQ from pdqhash, mean",
-        most=2,
+        limit=2,
         kind="quality",
         unit="bits",
         why="comes off the 31 bits that are there for edits",
     ),
-    Bound(value="PDQ from pdqhash, largest", most=8, kind="quality", unit="bits", why="the same, at the worst picture"),
-    Bound(value="keyframes missed or made up", most=0, kind="quality", unit="", why="against PyAV's full decode"),
-    Bound(value="segments that the jail sees otherwise", most=0, kind="quality", unit="", why="hash, time and picture"),
+    Bound(
+        value="PDQ from pdqhash, largest", limit=8, kind="quality", unit="bits", why="the same, at the worst picture"
+    ),
+    Bound(value="keyframes missed or made up", limit=0, kind="quality", unit="", why="against PyAV's full decode"),
+    Bound(
+        value="segments that the jail sees otherwise", limit=0, kind="quality", unit="", why="hash, time and picture"
+    ),
     Bound(
         value="scores, off bare onnxruntime's",
-        most=1e-6,
+        limit=1e-6,
         kind="quality",
         unit="",
         why="the same graph on the same input",
     ),
     Bound(
-        value="queries answered wrongly", most=0, kind="quality", unit="", why="31 bits away is found, 32 is not: exact"
-    ),
-    Bound(
-        value="segments without one outcome", most=0, kind="quality", unit="", why="each published one is assessed once"
-    ),
-    Bound(
-        value="incidents missing or too many", most=0, kind="quality", unit="", why="one for each known picture shown"
+        value="queries answered wrongly",
+        limit=0,
+        kind="quality",
+        unit="",
+        why="31 bits away is found, 32 is not: exact",
     ),
 )
 
 
-def values(result: Result) -> dict[str, float | None]:
+def values(result: Stages) -> dict[str, float | None]:
     """Return what is held to the bounds, by its name there; the worst of the segments in question."""
     heavy = [clip for clip in result.clips if clip.idr_bytes >= HEAVY_IDR_BYTES]
     demo = [way for way in result.ways if way.model == "demo"]
     real = [way for way in result.ways if way.model != "demo"]
-    quality, latency = result.quality, result.latency
+    quality = result.quality
     measured = (
         max((clip.ratios[IDR_RATIO].median for clip in heavy), default=None),
         max((clip.ratios[JAIL_RATIO].median for clip in heavy), default=None),
         max((way.ratios[WAY_RATIO].median for way in demo), default=None),
         max((way.ratios[SCORE_RATIO].median for way in real), default=None),
-        latency.incident.overall.p99 if latency else None,
         quality.pdq_mean_bits,
         quality.pdq_max_bits,
         quality.keyframes_off,
         quality.jail_differs,
         quality.score_off,
         quality.matches_wrong,
-        latency.outcomes_missing if latency else None,
-        latency.incidents_wrong if latency else None,
     )
     return {bound.value: value for bound, value in zip(BOUNDS, measured, strict=True)}
 
 
-def checks(result: Result) -> tuple[Check, ...]:
+def checks(result: Stages) -> tuple[Check, ...]:
     """Return every bound with what was measured."""
     measured = values(result)
     return tuple(Check(bound=bound, measured=measured[bound.value]) for bound in BOUNDS)
-
-
-def failed(result: Result) -> tuple[Check, ...]:
-    """Return the breaches that fail a run: in a quick one, whose times say nothing, only those of quality."""
-    return tuple(c for c in result.checks if c.breached and (c.bound.kind == "quality" or not result.quick))

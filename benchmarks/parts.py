@@ -1,0 +1,12 @@
+"""All parts, in the order in which docs/benchmarks.md tells them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.stages import part as stages
+
+if TYPE_CHECKING:
+    from benchmarks.part import Part
+
+PARTS: tuple[Part[Any], ...] = (stages.PART,)
