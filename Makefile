@@ -8,6 +8,7 @@ FUZZ_ARGS ?=
 FAULTS_ARGS ?=
 SOAK_MINUTES ?= 60
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 # Folders too, so that a deleted file counts as a change.
 SOURCES := pyproject.toml README.md LICENSE $(shell find worker -name __pycache__ -prune -o -print)
@@ -45,15 +46,16 @@ lint: .venv/.develops  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.develops .venv/.oracle .venv/.wheel  ## what each step of the hot path costs beside its physical floor
-	$(BIN)/python benchmarks
+bench: .venv/.develops .venv/.oracle .venv/.wheel  ## what it costs, held to its bounds (BENCH_ARGS="stages --keep docs/benchmarks")
+	$(BIN)/python benchmarks $(BENCH_ARGS)
 
-bench-quick: .venv/.develops .venv/.oracle .venv/.wheel  ## the same on few segments: proves that it runs, not how fast
-	$(BIN)/python benchmarks --quick
+bench-quick: .venv/.develops .venv/.oracle .venv/.wheel  ## a little of each: proves that it runs, not how fast
+	$(BIN)/python benchmarks --quick $(BENCH_ARGS)
 
 docs: .venv/.develops .venv/.wheel  ## write the schemas and the generated tables of docs/ anew
 	$(BIN)/framewatch schema docs
 	$(BIN)/python deploy/dashboards
+	$(BIN)/python benchmarks --write docs
 	FRAMEWATCH_TEST_WRITE_DOCS=1 $(BIN)/pytest -q -k "the_documents_table or the_schema_of_settings" tests/test_telemetry.py tests/settings tests/operations/chart
 
 image: .venv/.develops .venv/.wheel  ## build the container image and look into it (root, buildah, debootstrap)

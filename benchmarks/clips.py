@@ -1,8 +1,8 @@
 """Pinned segments: the same seed gives the same bytes with the same FFmpeg, whatever the machine.
 
-Pictures are made as YUV planes with integers only, and encoded by one thread without instructions that differ between
-processors. ``heavy`` ones are textured and grainy, as a busy stream at a high bitrate is: their IDR has 99 kB or more.
-``light`` ones are smooth, as a talking head is.
+Pictures are made as YUV planes with integers only, and encoded by one thread; by x264 and x265 without instructions
+that differ between processors. ``heavy`` ones are textured and grainy, as a busy stream at a high bitrate is: their
+first keyframe has 99 kB or more. ``light`` ones are smooth, as a talking head is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ CELLS = (128, 64, 32, 16, 8)
 GRAIN = {"heavy": 7, "light": 1}
 """Half the width of the noise on each sample of luma."""
 QUANTISER = {"heavy": 26, "light": 30}
+"""Of H.264 and HEVC; VP9 and AV1 have scales of their own, see ``_options``."""
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 FRAGMENTED = {"fflags": "+bitexact", "movflags": "frag_keyframe+empty_moov+default_base_moof+cmaf"}
 TRANSPORT = {"fflags": "+bitexact", "mpegts_copyts": "1"}
 
@@ -49,6 +51,7 @@ class Recipe:
     weight: str
     containers: tuple[str, ...]
     keyframes: int = 1
+    seconds: float = SECONDS
     matrix: Literal["bt709", "smpte170m"] = "bt709"
     """What the stream says of its colours: BT.709 as HD has it, or BT.601."""
 
@@ -82,7 +85,11 @@ FULL = (
     Recipe(height=720, codec="h264", weight="heavy", containers=("ts",), keyframes=2),
     Recipe(height=1080, codec="h264", weight="heavy", containers=("ts", "cmaf")),
     Recipe(height=1080, codec="h264", weight="light", containers=("ts",)),
+    Recipe(height=720, codec="h264", weight="heavy", containers=("ts", "cmaf"), keyframes=3, seconds=6),
     Recipe(height=720, codec="hevc", weight="heavy", containers=("fmp4",)),
+    Recipe(height=1080, codec="hevc", weight="heavy", containers=("fmp4",)),
+    Recipe(height=720, codec="vp9", weight="heavy", containers=("webm",)),
+    Recipe(height=720, codec="av1", weight="heavy", containers=("cmaf",)),
 )
 QUICK = (
     Recipe(height=720, codec="h264", weight="heavy", containers=("ts", "cmaf")),
@@ -99,7 +106,12 @@ PINNED = {
     "1080p h264 heavy ts": "a8167e24796c354b",
     "1080p h264 heavy cmaf": "daa624599a4b4127",
     "1080p h264 light ts": "6a13caa8b85e1aaa",
+    "720p h264 heavy ts, 6 s, 3 keyframes": "6c44a3a0da805084",
+    "720p h264 heavy cmaf, 6 s, 3 keyframes": "5cc2a0b9ffed918d",
     "720p hevc heavy fmp4": "2f8656d84adf7e41",
+    "1080p hevc heavy fmp4": "4bf8d34ac332c25a",
+    "720p vp9 heavy webm": "768f3b8ba8c45f41",
+    "720p av1 heavy cmaf": "5e1aa0dfa7ef48d4",
 }
 """Digests of the default seed's segments, their first 16 digits, as FFmpeg 8.1.2 of av 18.1.0 makes them."""
 
@@ -112,9 +124,12 @@ def same_as_pinned(made: list[Clip], seed: int) -> str:
     return f"other bytes than pinned: {', '.join(other)}" if other else "the pinned ones, to the byte"
 
 
-def make(recipes: tuple[Recipe, ...], seed: int, *, seconds: float = SECONDS) -> list[Clip]:
-    """Encode each recipe once and put it into its containers, without encoding it again."""
-    return [clip for recipe in recipes for clip in _clips(recipe, seed, seconds)]
+def make(recipes: tuple[Recipe, ...], seed: int, *, seconds: float | None = None) -> list[Clip]:
+    """Encode each recipe once and put it into its containers, without encoding it again.
+
+    ``seconds``: the length of all, instead of each recipe's own.
+    """
+    return [clip for recipe in recipes for clip in _clips(recipe, seed, seconds or recipe.seconds)]
 
 
 def _clips(recipe: Recipe, seed: int, seconds: float) -> Iterator[Clip]:
@@ -133,7 +148,8 @@ def _clips(recipe: Recipe, seed: int, seconds: float) -> Iterator[Clip]:
 
 
 def _several(recipe: Recipe) -> str:
-    return f", {recipe.keyframes} keyframes" if recipe.keyframes > 1 else ""
+    length = "" if recipe.seconds == SECONDS else f", {recipe.seconds:g} s"
+    return f"{length}, {recipe.keyframes} keyframes" if recipe.keyframes > 1 else length
 
 
 def _contained(whole: bytes, container: str) -> tuple[bytes, bytes | None, ContentType]:
@@ -141,6 +157,8 @@ def _contained(whole: bytes, container: str) -> tuple[bytes, bytes | None, Conte
         return transport(whole), None, "video/mp2t"
     if container == "fmp4":
         return whole, None, "video/mp4"
+    if container == "webm":
+        return remux(whole, "webm", {"fflags": "+bitexact"}), None, "video/webm"
     init, fragments = split_cmaf(whole)
     return b"".join(fragments), init, "video/iso.segment"
 
@@ -181,8 +199,7 @@ def encode(recipe: Recipe, seed: int, *, frames: int) -> bytes:
     """Closed groups of pictures as fragmented MP4, a fragment each."""
     written = io.BytesIO()
     with av.open(written, "w", format="mp4", options=FRAGMENTED) as out:
-        encoder = {"h264": "libx264", "hevc": "libx265"}[recipe.codec]
-        video: Any = out.add_stream(encoder, rate=FPS, options=_options(recipe, frames))
+        video: Any = out.add_stream(ENCODERS[recipe.codec], rate=FPS, options=_options(recipe, frames))
         video.width, video.height, video.pix_fmt = recipe.width, recipe.height, "yuv420p"
         video.codec_context.thread_count = 1
         video.codec_context.time_base = Fraction(1, TICKS)
@@ -200,10 +217,14 @@ def _options(recipe: Recipe, frames: int) -> dict[str, str]:
     colours = f"colormatrix={recipe.matrix}:colorprim={recipe.matrix}:transfer={recipe.matrix}"
     if recipe.codec == "h264":
         return {"preset": "superfast", "x264-params": f"{group}:cabac=1:cpu-independent=1:{colours}"}
-    return {
-        "preset": "ultrafast",
-        "x265-params": f"{group}:log-level=none:pools=none:frame-threads=1:bframes=0:{colours}",
-    }
+    if recipe.codec == "hevc":
+        return {
+            "preset": "ultrafast",
+            "x265-params": f"{group}:log-level=none:pools=none:frame-threads=1:bframes=0:{colours}",
+        }
+    if recipe.codec == "vp9":
+        return {"deadline": "realtime", "cpu-used": "8", "crf": "38", "b": "0", "g": str(gop), "lag-in-frames": "0"}
+    return {"preset": "12", "svtav1-params": f"keyint={gop}:scd=0:rc=0:qp=40:lp=1:pred-struct=1:tune=1"}
 
 
 def transport(whole: bytes, *, start_s: int = 0) -> bytes:

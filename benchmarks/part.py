@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from msgspec import Raw, Struct
@@ -13,6 +12,8 @@ from msgspec import Raw, Struct
 from benchmarks import broker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure as Plot
     from support.kafka import Cluster
 
@@ -33,7 +34,7 @@ class Run:
     """Told what is being done; long work says what it is at."""
     closing: ExitStack
     """Ends what was started, after the last part."""
-    _brokers: list[Cluster] = field(default_factory=list)
+    _brokers: list[Any] = field(default_factory=list)
 
     def broker(self) -> Cluster:
         """Return a real broker that all parts share, started on first use. Raises NotHere."""
@@ -42,7 +43,8 @@ class Run:
             if reason is not None:
                 raise NotHere(reason)
             self._brokers.append(self.closing.enter_context(broker.started()))
-        return self._brokers[0]
+        shared: Cluster = self._brokers[0]
+        return shared
 
 
 class Bound(Struct, frozen=True, kw_only=True):
@@ -84,8 +86,8 @@ class Part(Generic[R]):
     checks: Callable[[R], tuple[Check, ...]]
     text: Callable[[R], str]
     """Markdown, its headings from ### on; what it links as ``benchmarks/NAME-WHAT.svg`` comes from ``plots``."""
-    plots: Callable[[R], Iterator[tuple[str, Plot]]]
-    """WHAT, and the plot."""
+    plots: Callable[[R], Iterator[tuple[str, Any]]]
+    """WHAT, and matplotlib's figure."""
 
 
 class Kept(Struct, frozen=True, kw_only=True):

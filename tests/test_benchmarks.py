@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace as replace_clip
 from pathlib import Path
@@ -16,15 +17,18 @@ from msgspec.structs import replace
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # last, so that the installed package goes before the tree's
 
-from benchmarks import clips, floor, latency, quality, report, result, stages  # noqa: E402 - needs the path above
+from benchmarks import clips, drawing, floor, page, tables  # noqa: E402 - needs the path above
 from benchmarks.figures import figure, interleaved, percentile, ratios  # noqa: E402
+from benchmarks.part import Bound, Check, Kept, failed  # noqa: E402
+from benchmarks.parts import PARTS  # noqa: E402
+from benchmarks.stages import decoding, quality, report, result, way  # noqa: E402
 from worker.examine import examine  # noqa: E402
 from worker.hashing import hamming, pdq  # noqa: E402
 from worker.scoring import session  # noqa: E402
 
 DEMO = ROOT / "models" / "demo"
 TINY = clips.Recipe(height=288, codec="h264", weight="heavy", containers=("ts", "fmp4", "cmaf"), keyframes=2)
-KEPT = sorted((ROOT / "docs" / "benchmarks").glob("*.json"))
+KEPT = list(page.read(ROOT / "docs" / "benchmarks", PARTS))
 times = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=200)
 
 
@@ -92,18 +96,6 @@ def test_measurements_take_turns_and_every_other_round_runs_backwards():
     assert taken == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
 
 
-def test_latencies_are_of_what_was_sent_and_by_stream():
-    """The warm-up's answers count for nothing; each stream has its own tail."""
-    sent = {
-        (0, 1): latency.Sent(0, False, 100),
-        (0, 2): latency.Sent(1, True, 200),
-        (1, 1): latency.Sent(0, False, 300),
-    }
-    found = latency.streams(sent, {(0, 0): 5_000, (0, 1): 110, (0, 2): 250, (1, 1): 330})
-    assert (found.overall.p50, found.overall.worst, found.overall.count) == (30, 50, 3)
-    assert [(tail.worst, tail.count) for tail in found.by_stream] == [(30, 2), (50, 1)]
-
-
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +125,9 @@ def test_a_later_segment_is_the_same_on_a_later_clock():
     """The streams of the latency run go on in time."""
     whole = clips.encode(TINY, 1, frames=10)
     clip = clips.make((TINY,), 1, seconds=0.4)[0]
-    at_s = [examine(clips.transport(whole, start_s=s), None, stages.asking(clip, None)).start_s or 0.0 for s in (0, 6)]
+    at_s = [
+        examine(clips.transport(whole, start_s=s), None, decoding.asking(clip, None)).start_s or 0.0 for s in (0, 6)
+    ]
     assert at_s[1] - at_s[0] == pytest.approx(6.0)
 
 
@@ -141,10 +135,10 @@ def test_a_later_segment_is_the_same_on_a_later_clock():
 def test_the_floor_decodes_the_keyframe_that_is_examined(clip):
     """Again and again the same picture; and both count the same keyframes."""
     idr = floor.Idr(clip)
-    pictures = [idr.decode().to_ndarray(format="rgb24") for _ in range(2)]
+    pictures = [idr.decode()[0].to_ndarray(format="rgb24") for _ in range(2)]
     idr.close()
     assert np.array_equal(*pictures)
-    sample = examine(clip.data, clip.init, stages.asking(clip, None))
+    sample = examine(clip.data, clip.init, decoding.asking(clip, None))
     ours, floors = sample.frames[0].hash.pdq, pdq(pictures[0]).pdq
     assert ours is not None
     assert floors is not None
@@ -161,15 +155,15 @@ def test_a_flipped_hash_is_as_far_away_as_it_says():
 def test_every_step_is_measured_and_a_part_is_less_than_the_whole():
     """One tiny round: the names that the tables need are there, and the steps' sum is within their whole."""
     clip = clips.make((TINY,), 1, seconds=0.4)[0]
-    classifier, known = session.load(DEMO, threads=1), stages.hash_list(1000, 1)
-    with stages.jailed() as jail:
-        taken = stages.decoding(clip, classifier.view, jail, 2)
+    classifier, known = session.load(DEMO, threads=1), way.hash_list(1000, 1)
+    with decoding.jailed() as jail:
+        taken = decoding.decoding(clip, classifier.view, jail, 2)
         assert not quality.jail_differs(clip, classifier.view, jail)
-    assert {"idr", "examine", "examine_wall", "sha256", "jail_wall", "jail_parent"} <= taken.keys()
+    assert {"idr", "examine", "examine_wall", "sha256", "jail_wall", "jail_parent", "fetch"} <= taken.keys()
     for index, whole in enumerate(taken["examine"]):
         assert 0 < sum(taken[step][index] for step in ("open", "decode", "hash", "resize")) <= whole
-    way = stages.way(clip, classifier, DEMO / "model.onnx", known, 2)
-    assert {"floors", "whole", *(step for step, _ in report.STEPS)} <= way.keys()
+    steps = way.way(clip, classifier, DEMO / "model.onnx", known, 2)
+    assert {"floors", "whole", *(step for step, _ in report.STEPS)} <= steps.keys()
     assert quality.score_off(clip, classifier, DEMO / "model.onnx") == pytest.approx(0, abs=1e-6)
     assert quality.matches_wrong(known, 1, queries=5) == 0
     classifier.close()
@@ -179,7 +173,7 @@ def test_the_measured_stream_is_quiet_until_its_picture_is_known():
     """The step called an incident opens one, the other one doesn't."""
     clip = clips.make((TINY,), 1, seconds=0.4)[0]
     classifier = session.load(DEMO, threads=1)
-    steps = stages.Way(clip, classifier, stages.hash_list(1000, 1))
+    steps = way.Way(clip, classifier, way.hash_list(1000, 1))
     assert steps.conclude().incident is None
     opened = steps.open_incident().incident
     assert opened is not None
@@ -190,26 +184,12 @@ def test_the_measured_stream_is_quiet_until_its_picture_is_known():
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-def a_result(**changes):
-    """A run in which all is well and little was measured."""
-    fine = quality_of()
-    whole = result.Result(
-        date="2026-01-01",
-        quick=False,
-        seed=1,
-        rounds=1,
-        segments="",
-        list_size=1,
-        machine={},
-        versions={},
-        clips=(a_clip(1.2),),
-        ways=(),
-        quality=fine,
-        latency=None,
-        skipped={"latency": "no java"},
+def a_run(**changes):
+    """Stages in which all is well and little was measured."""
+    fine = result.Stages(
+        rounds=1, segments="", list_size=1, clips=(a_clip(1.2),), ways=(), quality=quality_of(), skipped={}
     )
-    whole = replace(whole, **changes)
-    return replace(whole, checks=result.checks(whole))
+    return replace(fine, **changes)
 
 
 def quality_of(**changes):
@@ -228,9 +208,9 @@ def quality_of(**changes):
 
 def a_clip(ratio, idr_bytes=result.HEAVY_IDR_BYTES):
     """A segment with that ratio to its floor."""
-    names = ("idr", "examine", "open", "decode", "hash", "resize", "sha256", "jail_parent")
+    names = ("idr", "examine", "open", "decode", "hash", "resize", "sha256", "fetch", "jail_parent")
     return result.ClipResult(
-        name="x",
+        name="720p x",
         sha256="0" * 64,
         segment_bytes=1,
         idr_bytes=idr_bytes,
@@ -240,24 +220,24 @@ def a_clip(ratio, idr_bytes=result.HEAVY_IDR_BYTES):
 
 
 def test_a_run_within_its_bounds_does_not_fail_for_what_was_not_measured():
-    """Where there is no broker, nothing is breached, and the report says what is missing and why."""
-    fine = a_result()
-    assert result.failed(fine) == ()
-    assert "latency: no java" in report.text(fine)
+    """Where there is no oracle, nothing is breached, and the report says what is missing and why."""
+    fine = a_run(skipped={"PDQ beside pdqhash": "no compiler"})
+    assert failed(result.checks(fine), quick=False) == ()
+    assert "not measured, PDQ beside pdqhash: no compiler" in report.text(fine)
 
 
-def test_a_breach_of_speed_fails_a_full_run_and_only_warns_in_a_quick_one():
+def test_a_breach_of_speed_fails_a_full_run_and_not_a_quick_one():
     """A noisy machine's quick run proves that it runs, not how fast."""
-    slow = (a_clip(1.0), a_clip(1.7))
-    assert [c.measured for c in result.failed(a_result(clips=slow))] == [1.7]
-    quick = a_result(clips=slow, quick=True)
-    assert result.failed(quick) == ()
-    assert "1 of speed breached" in report.text(quick)
+    slow = result.checks(a_run(clips=(a_clip(1.0), a_clip(1.7))))
+    assert [check.measured for check in failed(slow, quick=False)] == [1.7]
+    assert failed(slow, quick=True) == ()
+    assert "**missed**" in tables.bounds(slow)
 
 
 def test_a_light_segment_is_not_held_to_the_bound_of_heavy_ones():
     """Around a small IDR there is always more than in it."""
-    assert result.failed(a_result(clips=(a_clip(3.0, idr_bytes=result.HEAVY_IDR_BYTES - 1),))) == ()
+    light = a_run(clips=(a_clip(3.0, idr_bytes=result.HEAVY_IDR_BYTES - 1),))
+    assert failed(result.checks(light), quick=False) == ()
 
 
 @pytest.mark.parametrize(
@@ -274,15 +254,61 @@ def test_a_light_segment_is_not_held_to_the_bound_of_heavy_ones():
 )
 def test_a_breach_of_quality_fails_a_quick_run_too(worse):
     """Speed is never bought with quality."""
-    [breach] = result.failed(a_result(quick=True, quality=quality_of(**worse)))
+    [breach] = failed(result.checks(a_run(quality=quality_of(**worse))), quick=True)
     assert breach.bound.kind == "quality"
     assert breach.measured == next(iter(worse.values()))
 
 
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_a_bound_is_breached_on_its_wrong_side_only(limit, measured):
+    """At most and at least are each other's mirror, and a value on the limit holds."""
+    most = Bound(value="", limit=limit, kind="speed", unit="", why="")
+    assert Check(bound=most, measured=measured).breached == (measured > limit)
+    assert Check(bound=replace(most, side="at least"), measured=measured).breached == (measured < limit)
+    assert not Check(bound=most, measured=limit).breached
+    assert not Check(bound=most, measured=None).breached
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.skipif(not KEPT, reason="no result is kept yet")
-def test_the_page_is_the_newest_result_kept():
-    """docs/benchmarks.md says what docs/benchmarks/*.json say."""
-    kept = msgspec.json.decode(KEPT[-1].read_bytes(), type=result.Result)
-    assert (ROOT / "docs" / "benchmarks.md").read_text() == report.page(kept)
-    assert not kept.quick
-    assert result.failed(kept) == ()
+def test_the_page_is_the_newest_results_kept():
+    """docs/benchmarks.md says what the newest file of each part in docs/benchmarks says, quality unharmed."""
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == page.page(KEPT)
+    for part, kept in KEPT:
+        assert not kept.quick
+        assert failed(part.checks(page.decoded(part, kept)), quick=True) == ()
+
+
+@pytest.mark.skipif(not KEPT, reason="no result is kept yet")
+def test_every_plot_that_the_page_shows_is_there():
+    """Each picture of docs/benchmarks.md is a file beside it, and none is left over."""
+    shown = set(re.findall(r"\(benchmarks/([a-z0-9-]+\.svg)\)", page.page(KEPT)))
+    assert shown == {file.name for file in (ROOT / "docs" / "benchmarks").glob("*.svg")}
+    assert shown == {name for name, _ in page.plots(KEPT)}
+
+
+def test_the_same_figures_give_the_same_plot():
+    """A plot made anew changes only where its figures did."""
+    first, second = (dict(report.plots(a_run())) for _ in range(2))
+    assert drawing.svg(first["way"]) == drawing.svg(second["way"])
+    assert drawing.svg(dict(report.plots(a_run(clips=(a_clip(1.2), a_clip(1.3)))))["way"]) != drawing.svg(first["way"])
+
+
+def test_the_newest_result_of_a_part_is_told(tmp_path):
+    """Older files stay as history."""
+    for date in ("2026-01-01", "2026-03-01", "2026-02-01"):
+        kept = Kept(
+            part="stages",
+            date=date,
+            quick=False,
+            seed=1,
+            machine={},
+            versions={},
+            result=msgspec.Raw(msgspec.json.encode(a_run())),
+        )
+        kept.path(tmp_path).write_bytes(msgspec.json.encode(kept))
+    [(part, newest)] = page.read(tmp_path, PARTS)
+    assert (part.name, newest.date) == ("stages", "2026-03-01")
+    assert page.decoded(part, newest) == a_run()

@@ -1,0 +1,1 @@
+"""Latency and throughput on a real broker, from idle to past capacity."""

@@ -13,8 +13,7 @@ from benchmarks import clips
 from benchmarks.clips import Recipe
 from benchmarks.figures import Figure, figure, ratios
 from benchmarks.part import Part
-from benchmarks.stages import measure as stages
-from benchmarks.stages import quality, report
+from benchmarks.stages import decoding, quality, report, way
 from benchmarks.stages.result import (
     IDR_RATIO,
     JAIL_RATIO,
@@ -31,10 +30,10 @@ from worker.scoring import session
 from worker.scoring.opennsfw import pack_opennsfw
 
 if TYPE_CHECKING:
+    from benchmarks.decoding.decoding import Jailed
+
     from benchmarks.clips import Clip
     from benchmarks.part import Run
-    from benchmarks.stages.measure import Jailed
-    from worker.records import HashList
     from worker.scoring.session import Classifier
 
 DEMO = Path(__file__).parents[2] / "models" / "demo"
@@ -56,91 +55,97 @@ QUICK = Scale(recipes=clips.QUICK, rounds=5, pictures=6, list_size=20_000, real_
 
 def measure(run: Run) -> Stages:
     """Measure every step of the pinned segments."""
-    scale, skipped = QUICK if run.quick else FULL, dict[str, str]()
+    scale = QUICK if run.quick else FULL
     with ExitStack() as closing:
-        made = clips.make(scale.recipes, run.seed)
-        pictures = _pictures(scale, run.seed, skipped)
-        known = stages.hash_list(scale.list_size, run.seed)
         demo = session.load(DEMO, threads=1)
         closing.callback(demo.close)
-        jail = closing.enter_context(stages.jailed())
+        return _Measuring(run, scale, demo, closing.enter_context(decoding.jailed())).stages()
+
+
+class _Measuring:
+    """One run's segments, list and models."""
+
+    def __init__(self, run: Run, scale: Scale, demo: Classifier, jail: Jailed) -> None:
+        self._run, self._scale, self._demo, self._jail = run, scale, demo, jail
+        self._clips = clips.make(scale.recipes, run.seed)
+        self._known = way.hash_list(scale.list_size, run.seed)
+        self._skipped: dict[str, str] = {}
+
+    def stages(self) -> Stages:
+        """Measure everything."""
         return Stages(
-            rounds=scale.rounds,
-            segments=clips.same_as_pinned(made, run.seed),
-            list_size=scale.list_size,
-            clips=tuple(_clip(run, clip, demo, jail, scale.rounds) for clip in made),
-            ways=_ways(run, made, demo, known, scale, skipped),
-            quality=_quality(run, made, pictures, demo=demo, jail=jail, known=known),
-            skipped=skipped,
+            rounds=self._scale.rounds,
+            segments=clips.same_as_pinned(self._clips, self._run.seed),
+            list_size=self._scale.list_size,
+            clips=tuple(map(self._clip, self._clips)),
+            ways=(*self._ways(self._demo, DEMO), *self._real_ways()),
+            quality=self._quality(),
+            skipped=self._skipped,
         )
 
+    def _clip(self, clip: Clip) -> ClipResult:
+        self._run.tell(clip.name)
+        taken = decoding.decoding(clip, self._demo.view, self._jail, self._scale.rounds)
+        return ClipResult(
+            name=clip.name,
+            sha256=clip.sha256,
+            segment_bytes=len(clip.data),
+            idr_bytes=clip.idr_bytes,
+            ms=_figures(taken),
+            ratios=_paired(taken, IDR_RATIO, JAIL_RATIO),
+        )
 
-def _pictures(scale: Scale, seed: int, skipped: dict[str, str]) -> list[Clip]:
-    reason = quality.why_no_oracle()
-    if reason is not None:
-        skipped["PDQ beside pdqhash"] = reason
-    return [] if reason is not None else quality.pictures(scale.pictures, seed)
+    def _ways(self, classifier: Classifier, folder: Path) -> Iterator[WayResult]:
+        """The first heavy segment of each height."""
+        firsts: dict[str, Clip] = {}
+        for clip in self._clips:
+            if clip.heavy:
+                firsts.setdefault(clip.name.split()[0], clip)
+        for clip in firsts.values():
+            self._run.tell(f"the whole way: {clip.name}, {classifier.ref.name}")
+            taken = way.way(clip, classifier, folder / "model.onnx", self._known, self._scale.rounds)
+            yield WayResult(
+                clip=clip.name,
+                model=classifier.ref.name,
+                ms=_figures(taken),
+                ratios=_paired(taken, WAY_RATIO, SCORE_RATIO),
+            )
 
+    def _real_ways(self) -> Iterator[WayResult]:
+        """The same with OpenNSFW, where it is installed."""
+        if not self._scale.real_model:
+            self._skipped["OpenNSFW"] = "a quick run"
+            return
+        with tempfile.TemporaryDirectory() as name, ExitStack() as closing:
+            folder = Path(name) / "opennsfw"
+            try:
+                pack_opennsfw(folder)
+            except UsageError as error:
+                self._skipped["OpenNSFW"] = str(error)
+                return
+            real = session.load(folder, threads=1)
+            closing.callback(real.close)
+            yield from self._ways(real, folder)
 
-def _clip(run: Run, clip: Clip, demo: Classifier, jail: Jailed, rounds: int) -> ClipResult:
-    run.tell(clip.name)
-    taken = stages.decoding(clip, demo.view, jail, rounds)
-    return ClipResult(
-        name=clip.name,
-        sha256=clip.sha256,
-        segment_bytes=len(clip.data),
-        idr_bytes=clip.idr_bytes,
-        ms=_figures(taken),
-        ratios=_paired(taken, IDR_RATIO, JAIL_RATIO),
-    )
+    def _quality(self) -> Quality:
+        self._run.tell("quality")
+        view, bits = self._demo.view, self._bits()
+        return Quality(
+            pdq_pictures=len(bits),
+            pdq_mean_bits=sum(bits) / len(bits) if bits else None,
+            pdq_max_bits=max(bits, default=None),
+            keyframes_off=sum(quality.keyframes_off(clip, view) for clip in self._clips),
+            jail_differs=sum(quality.jail_differs(clip, view, self._jail) for clip in self._clips),
+            score_off=quality.score_off(self._clips[0], self._demo, DEMO / "model.onnx"),
+            matches_wrong=quality.matches_wrong(self._known, self._run.seed),
+        )
 
-
-def _ways(
-    run: Run, made: list[Clip], demo: Classifier, known: HashList, scale: Scale, skipped: dict[str, str]
-) -> tuple[WayResult, ...]:
-    """The first heavy segment of each height, with the demo model and with OpenNSFW where it is installed."""
-    firsts: dict[str, Clip] = {}
-    for clip in made:
-        if clip.heavy:
-            firsts.setdefault(clip.name.split()[0], clip)
-    ways = [_way(run, clip, demo, DEMO, known, scale.rounds) for clip in firsts.values()]
-    if not scale.real_model:
-        skipped["OpenNSFW"] = "a quick run"
-        return tuple(ways)
-    with tempfile.TemporaryDirectory() as name, ExitStack() as closing:
-        folder = Path(name) / "opennsfw"
-        try:
-            pack_opennsfw(folder)
-        except UsageError as error:
-            skipped["OpenNSFW"] = str(error)
-            return tuple(ways)
-        real = session.load(folder, threads=1)
-        closing.callback(real.close)
-        return (*ways, *(_way(run, clip, real, folder, known, scale.rounds) for clip in firsts.values()))
-
-
-def _way(run: Run, clip: Clip, classifier: Classifier, folder: Path, known: HashList, rounds: int) -> WayResult:
-    run.tell(f"the whole way: {clip.name}, {classifier.ref.name}")
-    taken = stages.way(clip, classifier, folder / "model.onnx", known, rounds)
-    return WayResult(
-        clip=clip.name, model=classifier.ref.name, ms=_figures(taken), ratios=_paired(taken, WAY_RATIO, SCORE_RATIO)
-    )
-
-
-def _quality(
-    run: Run, made: list[Clip], pictures: list[Clip], *, demo: Classifier, jail: Jailed, known: HashList
-) -> Quality:
-    run.tell("quality")
-    bits = quality.pdq_bits(pictures, demo.view) if pictures else []
-    return Quality(
-        pdq_pictures=len(bits),
-        pdq_mean_bits=sum(bits) / len(bits) if bits else None,
-        pdq_max_bits=max(bits, default=None),
-        keyframes_off=sum(quality.keyframes_off(clip, demo.view) for clip in made),
-        jail_differs=sum(quality.jail_differs(clip, demo.view, jail) for clip in made),
-        score_off=quality.score_off(made[0], demo, DEMO / "model.onnx"),
-        matches_wrong=quality.matches_wrong(known, run.seed),
-    )
+    def _bits(self) -> list[int]:
+        reason = quality.why_no_oracle()
+        if reason is not None:
+            self._skipped["PDQ beside pdqhash"] = reason
+            return []
+        return quality.pdq_bits(quality.pictures(self._scale.pictures, self._run.seed), self._demo.view)
 
 
 def _figures(taken: dict[str, list[float]]) -> dict[str, Figure]:

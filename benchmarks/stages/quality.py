@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import floor
 from benchmarks.clips import Clip, Recipe, make
-from benchmarks.stages import measure as stages
+from benchmarks.stages import decoding, way
 from worker.examine import examine
 from worker.hashing import hamming
 from worker.matching import Matcher
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from benchmarks.stages.measure import Jailed
+    from benchmarks.stages.decoding import Jailed
     from worker.records import Frame, HashList, View
     from worker.scoring.session import Classifier
 
@@ -51,7 +51,7 @@ def pdq_bits(clips: Iterable[Clip], view: View) -> list[int]:
 
     found = []
     for clip in clips:
-        ours = examine(clip.data, clip.init, stages.asking(clip, view)).frames[0].hash.pdq
+        ours = examine(clip.data, clip.init, decoding.asking(clip, view)).frames[0].hash.pdq
         with av.open(io.BytesIO(clip.data), format=floor.FORMATS[clip.content_type]) as container:
             rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
         vector, _ = pdqhash.compute(np.ascontiguousarray(rgb))
@@ -62,13 +62,13 @@ def pdq_bits(clips: Iterable[Clip], view: View) -> list[int]:
 
 def keyframes_off(clip: Clip, view: View) -> int:
     """By how many the keyframes seen differ from those of PyAV's full decode."""
-    return abs(examine(clip.data, clip.init, stages.asking(clip, view)).keyframes_seen - floor.keyframes(clip))
+    return abs(examine(clip.data, clip.init, decoding.asking(clip, view)).keyframes_seen - floor.keyframes(clip))
 
 
 def jail_differs(clip: Clip, view: View, jail: Jailed) -> bool:
     """Whether the jail finds anything else in a segment than this process does."""
-    ask = stages.asking(clip, view)
-    here, there = examine(clip.data, clip.init, ask).frames, jail.sample(stages.media(clip), ask).frames
+    ask = decoding.asking(clip, view)
+    here, there = examine(clip.data, clip.init, ask).frames, jail.sample(decoding.media(clip), ask).frames
     return len(here) != len(there) or not all(map(_same, here, there))
 
 
@@ -79,9 +79,9 @@ def _same(one: Frame, other: Frame) -> bool:
 
 def score_off(clip: Clip, classifier: Classifier, model: Path) -> float:
     """By how much the graph's numbers differ from bare onnxruntime's, largest label; the same activation applied."""
-    numbers = floor.Bare(model).run(stages.ready(clip, classifier, model))
-    bare = stages.interpreted(numbers, model)
-    ours = classifier.score_one(stages.picture_of(clip, classifier))
+    numbers = floor.Bare(model).run(way.ready(clip, classifier, model))
+    bare = way.interpreted(numbers, model)
+    ours = classifier.score_one(way.picture_of(clip, classifier))
     return max(abs(ours[label].score - bare[label].score) for label in ours)
 
 

@@ -31,8 +31,10 @@ memory, its decoder already open; and `InferenceSession.run` on an input that is
 
 Segments are made from the seed: H.264 by x264 (superfast) and HEVC by x265 (ultrafast) at a constant quantiser, 2 s of
 25 frames a second, marked BT.709. "heavy" ones are grainy, with IDRs of {heavy} and more; "light"
-ones are smooth. Their digests are pinned in `benchmarks/clips.py` ({segments}); another build of FFmpeg may encode other bytes. PDQ is
-compared on pictures of three sizes, marked BT.709 and BT.601 in turn. {rounds} rounds.
+ones are smooth; VP9 by libvpx (realtime) and AV1 by SVT-AV1 (preset 12). Their digests are pinned in
+`benchmarks/clips.py` ({segments}); another build of FFmpeg may encode other bytes. Where a segment has several
+keyframes that are looked at, its floor is all of them. PDQ is compared on pictures of three sizes, marked BT.709 and
+BT.601 in turn. {rounds} rounds.
 
 ### Bytes to hash and model input
 
@@ -45,7 +47,8 @@ compared on pictures of three sizes, marked BT.709 and BT.601 in turn. {rounds} 
 {ways}
 
 A garbage collection, a retired decoder's successor and other rare costs are in the spread, not in the medians. Light
-segments have larger ratios because what is around the decoder is a fixed few milliseconds, and there is little to decode.\
+segments have larger ratios because what is around the decoder is a fixed few milliseconds, and there is little to
+decode.\
 """
 
 
@@ -83,7 +86,7 @@ def plots(result: Stages) -> Iterator[tuple[str, Plot]]:
 
 CLIP_HEAD = (
     "segment", "IDR kB", "segment kB", "sha256", "floor: IDR", "open", "decode", "PDQ", "resize", "whole", "x floor",
-    "digest", "jail: our CPU", "jail x, by the clock",
+    "over floor", "digest", "fetch", "jail: our CPU", "jail x, by the clock",
 )  # fmt: skip
 
 
@@ -98,7 +101,9 @@ def _clip(clip: ClipResult) -> tuple[str, ...]:
         *(f"{ms[step].median:.2f}" for step in ("open", "decode", "hash", "resize")),
         spread(ms["examine"]),
         spread(clip.ratios[IDR_RATIO]),
+        f"+{ms['examine'].median - ms['idr'].median:.2f}",
         f"{ms['sha256'].median:.2f}",
+        f"{ms['fetch'].median:.2f}",
         spread(ms["jail_parent"]),
         spread(clip.ratios[JAIL_RATIO]),
     )

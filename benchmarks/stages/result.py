@@ -71,6 +71,20 @@ BOUNDS = (
         why=f"IDRs of {HEAVY_IDR_BYTES // 1000} kB or more: the decoder is to be what costs, not what is around it",
     ),
     Bound(
+        value="the same over a small IDR, 720p",
+        limit=7,
+        kind="speed",
+        unit="ms",
+        why="there is little to decode; what is around it is fixed. This one is absolute: a machine's own",
+    ),
+    Bound(
+        value="the same over a small IDR, 1080p",
+        limit=10,
+        kind="speed",
+        unit="ms",
+        why="the same",
+    ),
+    Bound(
         value="through the jail, over in this process",
         limit=1.6,
         kind="speed",
@@ -130,6 +144,8 @@ def values(result: Stages) -> dict[str, float | None]:
     quality = result.quality
     measured = (
         max((clip.ratios[IDR_RATIO].median for clip in heavy), default=None),
+        _over_small(result, "720p"),
+        _over_small(result, "1080p"),
         max((clip.ratios[JAIL_RATIO].median for clip in heavy), default=None),
         max((way.ratios[WAY_RATIO].median for way in demo), default=None),
         max((way.ratios[SCORE_RATIO].median for way in real), default=None),
@@ -141,6 +157,12 @@ def values(result: Stages) -> dict[str, float | None]:
         quality.matches_wrong,
     )
     return {bound.value: value for bound, value in zip(BOUNDS, measured, strict=True)}
+
+
+def _over_small(result: Stages, height: str) -> float | None:
+    """Milliseconds over a small IDR, the worst segment of a height."""
+    small = [clip for clip in result.clips if clip.idr_bytes < HEAVY_IDR_BYTES and clip.name.startswith(height)]
+    return max((clip.ms["examine"].median - clip.ms["idr"].median for clip in small), default=None)
 
 
 def checks(result: Stages) -> tuple[Check, ...]:

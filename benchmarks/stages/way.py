@@ -1,15 +1,10 @@
-"""What each step of the hot path costs, in milliseconds of this thread's CPU, beside its floor.
-
-Everything that is held against something else is measured with it in one run, in turns.
-"""
+"""A segment from the record to its messages, in one thread and without a broker: each step, and all of them."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
-from time import perf_counter, process_time, thread_time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,63 +12,31 @@ from msgspec.structs import replace
 
 from benchmarks.figures import interleaved
 from benchmarks.floor import Bare, Idr
+from benchmarks.stages.decoding import SETTINGS, asking, cpu
 from worker import conclude
 from worker.conclude import Rules
 from worker.escalation.context import Context
 from worker.examine import examine
-from worker.jail.pool import Jail
 from worker.matching import Matcher
 from worker.policy import read as policies
-from worker.records import Ask, Assessment, EventId, HashFile, HashList, Look, Media, Position, Received, Segment
+from worker.records import Assessment, EventId, HashFile, HashList, Look, Position, Received, Segment
 from worker.scoring import folder
 from worker.scoring.calibration import interpret
 from worker.scoring.preparation import prepare
-from worker.settings import tree
 from worker.streams.state import StreamState, snapshot
 from worker.wire import read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from benchmarks.clips import Clip
-    from benchmarks.figures import Measure
-    from worker.records import FrameScore, Picture, Sample, View
+    from worker.records import FrameScore, Picture
     from worker.scoring.session import Classifier
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = tree.Settings(topics=tree.Topics(assessments="assessments"))
 HISTORY = 64
 """Segments that a stream has had before the one that is measured."""
 RADIUS = 31
-
-
-def cpu(name: str, work: Callable[[], object]) -> Measure:
-    """Measure milliseconds of this thread's CPU."""
-
-    def measure() -> dict[str, float]:
-        started = thread_time()
-        work()
-        return {name: (thread_time() - started) * 1000}
-
-    return measure
-
-
-def asking(clip: Clip, view: View | None) -> Ask:
-    """What a worker with default settings asks of its decoders."""
-    return Ask(
-        content_type=clip.content_type,
-        interval_s=SETTINGS.sampling.interval_s,
-        max_keyframes=SETTINGS.sampling.max_keyframes,
-        view=view,
-        max_pixels=SETTINGS.jail.max_pixels,
-        max_streams=SETTINGS.jail.max_streams,
-    )
-
-
-def media(clip: Clip) -> Media:
-    """The segment as a decoder gets it."""
-    return Media(data=clip.data, init=clip.init, sha256=hashlib.sha256(clip.data).hexdigest())
 
 
 def received(clip: Clip, sequence: int = HISTORY) -> Received:
@@ -91,72 +54,6 @@ def received(clip: Clip, sequence: int = HISTORY) -> Received:
     at_ms = round(START.timestamp() * 1000) + 2000 * sequence
     position = Position(topic="segments", partition=0, offset=sequence, timestamp_ms=at_ms)
     return Received(position=position, key=message.key, value=message.value, headers=message.headers)
-
-
-# --- bytes to keyframes ---------------------------------------------------------------------------------------------
-
-
-class Jailed:
-    """A jail with one decoder, and an event loop to ask it in."""
-
-    def __init__(self, runner: asyncio.Runner, jail: Jail) -> None:
-        self._runner = runner
-        self._jail = jail
-
-    def sample(self, asked: Media, ask: Ask) -> Sample:
-        """What the jail finds in a segment."""
-        return self._runner.run(self._jail.sample(asked, ask))
-
-    def timed(self, asked: Media, ask: Ask) -> dict[str, float]:
-        """Milliseconds by the clock, and of CPU in this process; the loop's own start is no part of the hot path."""
-
-        async def once() -> dict[str, float]:
-            wall, started = perf_counter(), process_time()
-            await self._jail.sample(asked, ask)
-            took_s, wall_s = process_time() - started, perf_counter() - wall
-            return {"jail_parent": took_s * 1000, "jail_wall": wall_s * 1000}
-
-        return self._runner.run(once())
-
-
-@contextmanager
-def jailed() -> Iterator[Jailed]:
-    """Start a jail; end it with the block."""
-    with asyncio.Runner() as runner:
-        one = tree.Jail(processes=1)
-        jail = runner.run(Jail.start(one, max_bytes=SETTINGS.kafka.max_message_bytes, on_event=lambda _: None))
-        try:
-            yield Jailed(runner, jail)
-        finally:
-            runner.run(jail.close())
-
-
-def decoding(clip: Clip, view: View, jail: Jailed, rounds: int) -> dict[str, list[float]]:
-    """Measure one segment from bytes to hash and model input: its floor, in this process, and in the jail.
-
-    Returns:
-        By name: ``idr`` (the floor), ``examine`` with its steps ``open``, ``decode``, ``hash``, ``resize``,
-        ``examine_wall``, ``sha256``, ``jail_wall``, ``jail_parent`` (CPU that the jail costs on this side).
-    """
-    ask, asked, idr = asking(clip, view), media(clip), Idr(clip)
-
-    def in_process() -> dict[str, float]:
-        wall, started = perf_counter(), thread_time()
-        costs = examine(clip.data, clip.init, ask).costs
-        took_s, wall_s = thread_time() - started, perf_counter() - wall
-        steps_s = {"open": costs.open_s, "decode": costs.decode_s, "hash": costs.hash_s, "resize": costs.resize_s}
-        return {name: s * 1000 for name, s in {"examine": took_s, "examine_wall": wall_s, **steps_s}.items()}
-
-    digest = cpu("sha256", lambda: hashlib.sha256(clip.data).hexdigest())
-    measures = [cpu("idr", idr.decode), in_process, lambda: jail.timed(asked, ask), digest]
-    interleaved(measures, 1)  # what is made on first use is no part of the hot path
-    try:
-        return interleaved(measures, rounds)
-    finally:
-        idr.close()
-
-
-# --- the rest of the way --------------------------------------------------------------------------------------------
 
 
 def hash_list(size: int, seed: int) -> HashList:
@@ -292,8 +189,9 @@ def way(clip: Clip, classifier: Classifier, model: Path, known: HashList, rounds
         By name: ``floors`` (that IDR and bare onnxruntime), ``whole``, ``bare`` and ``score``, ``read``, ``match``,
         ``conclude``, ``incident``, ``snapshot``.
     """
-    steps, idr, bare, x = Way(clip, classifier, known), Idr(clip), Bare(model), ready(clip, classifier, model)
+    steps, bare, x = Way(clip, classifier, known), Bare(model), ready(clip, classifier, model)
     picture = picture_of(clip, classifier)
+    idr = Idr(clip)
 
     def floors() -> None:
         idr.decode()
@@ -310,11 +208,9 @@ def way(clip: Clip, classifier: Classifier, model: Path, known: HashList, rounds
         cpu("incident", steps.open_incident),
         cpu("snapshot", steps.snapshot),
     ]
-    interleaved(measures, 1)
-    try:
+    with closing(idr):
+        interleaved(measures, 1)
         return interleaved(measures, rounds)
-    finally:
-        idr.close()
 
 
 def picture_of(clip: Clip, classifier: Classifier) -> Picture:
