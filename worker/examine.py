@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from time import thread_time
 from typing import TYPE_CHECKING
 
-from worker.hashing import pdq
-from worker.records import Ask, Frame, Sample, StepCosts
+from worker.hashing import pdq, pdq_of_yuv
+from worker.records import Ask, Frame, FrameHash, Sample, StepCosts
 from worker.sampling.video import Video, open_video
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _timed(video: Video, costs: _Costs) -> Iterator[Keyframe]:
 
 def _looked_at(keyframe: Keyframe, ask: Ask, costs: _Costs) -> Frame:
     with costs.of("hash_s"):
-        digest = pdq(keyframe.rgb())
+        digest = hashed(keyframe)
     with costs.of("resize_s"):
         picture = None if ask.view is None else keyframe.picture(ask.view)
     return Frame(
@@ -94,3 +94,9 @@ def _looked_at(keyframe: Keyframe, ask: Ask, costs: _Costs) -> Frame:
         hash=digest,
         picture=picture,
     )
+
+
+def hashed(keyframe: Keyframe) -> FrameHash:
+    """PDQ of the planes as decoded; of RGB only where they don't tell."""
+    yuv = keyframe.yuv()
+    return (None if yuv is None else pdq_of_yuv(yuv)) or pdq(keyframe.rgb())

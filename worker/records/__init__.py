@@ -43,10 +43,12 @@ from worker.records.seen import (
     FrameScore,
     Media,
     Picture,
+    Plane,
     Sample,
     Score,
     StepCosts,
     View,
+    Yuv,
 )
 from worker.records.told import (
     AssessmentReport,
@@ -111,6 +113,7 @@ __all__ = [
     "Outcome",
     "Picture",
     "Placed",
+    "Plane",
     "PolicyRef",
     "Position",
     "Preserve",
@@ -135,4 +138,5 @@ __all__ = [
     "Timings",
     "Trace",
     "View",
+    "Yuv",
 ]

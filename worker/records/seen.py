@@ -12,6 +12,21 @@ from worker.records.events import ContentType
 
 Picture = NDArray[np.uint8]
 """One picture as RGB, shape (height, width, 3), dtype uint8."""
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+"""One channel of a picture, shape (height, width)."""
+
+
+class Yuv(Struct, frozen=True, kw_only=True, eq=False):
+    """A picture as its decoder leaves it, as displayed: nothing was converted or copied."""
+
+    luma: Plane
+    """The whole picture's size."""
+    blue: Plane
+    """How much bluer; each side as long as that of ``luma``, or half of it, rounded up."""
+    red: Plane
+    """How much redder; the size of ``blue``."""
+    to_rgb: NDArray[np.float32]
+    """Shape (3, 4): red, green and blue out of luma, blue, red and 1. What is not within 0 to 255 is then clipped."""
 
 
 class Media(Struct, frozen=True, kw_only=True):

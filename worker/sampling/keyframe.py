@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av import VideoFrame
 
+from worker.sampling import planes
+
 if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
 
-    from worker.records import Picture, View
+    from worker.records import Picture, View, Yuv
 
 EIGHT_BIT = {"yuv420p10le": "yuv420p", "yuv422p10le": "yuv422p"}
 """Through these, FFmpeg turns the usual 10-bit pictures into RGB three times as fast as directly."""
@@ -34,6 +36,10 @@ class Keyframe:
         self.offset_s = offset_s
         sides = (frame.width, frame.height)
         self.width, self.height = sides[::-1] if self._turns % 2 else sides
+
+    def yuv(self) -> Yuv | None:
+        """The whole picture as it was decoded; None where ``planes.yuv`` can't say what it is."""
+        return planes.yuv(self._frame, self._turns)
 
     def rgb(self) -> Picture:
         """The whole picture, RGB, shape (height, width, 3), dtype uint8."""
