@@ -91,13 +91,13 @@ async def test_a_segment_that_is_given_up_while_it_is_scored_leaves_no_complaint
     """Its run is ended, and asyncio finds no error that nobody took note of."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    with classifier(tmp_path, rounds(), most=9e18, deadline_s=10.0, batch=batch) as made:
+    with classifier(tmp_path, rounds(), most=9e18, deadline_s=60.0, batch=batch) as made:
         given_up = asyncio.create_task(made.score([WHITE] * batch))
         done, _ = await asyncio.wait({given_up}, timeout=0.2)
         assert not done
         given_up.cancel()
         await asyncio.wait({given_up})
-        await made.score([BLACK])  # in the only thread: it is free again
+        await asyncio.wait_for(made.score([BLACK]), timeout=10.0)  # in the only thread: it is free again
         for _ in range(3):  # the loop lets go of what it has handled last
             await asyncio.sleep(0)
         del given_up
