@@ -41,6 +41,18 @@ def test_the_pinned_files_agree() -> None:
     assert pins["build.txt"] <= pins["dev.txt"]
 
 
+def test_the_set_with_openvino_has_the_one_onnxruntime_in_the_place_of_the_other() -> None:
+    """Two distributions of one import overwrite each other's files: never both; all else is what runs without."""
+    pins = {
+        name: dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("run.txt", "openvino.txt")
+    }
+    assert "onnxruntime" not in pins["openvino.txt"]
+    assert "onnxruntime-openvino" in pins["openvino.txt"]
+    del pins["run.txt"]["onnxruntime"]
+    assert pins["run.txt"].items() <= pins["openvino.txt"].items()
+
+
 def test_every_runtime_dependency_is_pinned() -> None:
     """requirements/run.txt has every dependency that pyproject.toml names."""
     pyproject = (ROOT / "pyproject.toml").read_text()

@@ -214,10 +214,15 @@ def test_what_is_decided_with_replaces_what_was_before() -> None:
     """After a swap only the model, policy and lists in use have series."""
     telemetry = Telemetry()
     policy = PolicyRef(name="default", sha256="00")
-    telemetry.decides_with(ModelRef(name="demo", version="1", sha256="aa"), policy, [a_list("old", 3)])
+    model = ModelRef(name="demo", version="1", sha256="aa")
+    telemetry.decides_with(model, policy, [a_list("old", 3)], running=("cuda", "cpu", 8))
+    assert telemetry.value("framewatch_model_provider_info", "cuda", "cpu") == 1
+    assert sum(name == "framewatch_model_provider_info" for name, _ in series(telemetry)) == 1
+    assert telemetry.value("framewatch_model_batch") == 8
     telemetry.decides_with(None, policy, [a_list("national", 9)])
     told = series(telemetry)
-    assert not {values for name, values in told if name == "framewatch_model_info"}
+    assert not {values for name, values in told if name in ("framewatch_model_info", "framewatch_model_provider_info")}
+    assert telemetry.value("framewatch_model_batch") == 0
     assert {values for name, values in told if name == "framewatch_list_entries"} == {("national",)}
 
 

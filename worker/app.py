@@ -225,6 +225,8 @@ class Worker:
         tell("decoders locked down", level=jail.lockdown.level, missing=jail.lockdown.missing)
         if loaded.classifier is not None:
             closing.callback(loaded.classifier.close)
+            for note in loaded.classifier.running.notes:
+                log.error("the classifier runs otherwise than it was set to", why=note)
         source = Fetcher(settings.fetch)
         closing.push_async_callback(source.close)
         return Assessor(
@@ -271,7 +273,9 @@ class Worker:
         """Write what this worker decides with to the assessments topic, so that it can be asked later."""
         if not self._settings.topics.assessments:
             return
-        report = config_report(self._settings, self._rules.context, self._lockdown)
+        classifier = self._loaded.classifier
+        provider = classifier.running.used if classifier else None
+        report = config_report(self._settings, self._rules.context, self._lockdown, provider=provider)
         topic = self._settings.topics.assessments
         async with publisher(self._settings.kafka, topic) as to:
             await to.send(write.config_message(report, topic=topic, source=self._rules.context.source))

@@ -81,8 +81,13 @@ def plan(settings: Settings) -> Plan:
     )
 
 
-def config_report(settings: Settings, context: Context, lockdown: Lockdown | None) -> ConfigReport:
-    """Return what a worker decides with; ``lockdown`` is its decoders', None while there are none."""
+def config_report(
+    settings: Settings, context: Context, lockdown: Lockdown | None, *, provider: str | None
+) -> ConfigReport:
+    """Return what a worker decides with.
+
+    ``lockdown`` is its decoders', None while there are none; ``provider`` runs the classifier, None without one.
+    """
     return ConfigReport(
         worker=settings.kafka.instance_id or socket.gethostname(),
         version=__version__,
@@ -99,4 +104,5 @@ def config_report(settings: Settings, context: Context, lockdown: Lockdown | Non
             "jail.max_pixels": settings.jail.max_pixels,
         },
         jail=str(lockdown) if lockdown else "none",
+        provider=provider,
     )

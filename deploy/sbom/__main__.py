@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SPECIFICATION = "1.6"
-LINKED_IN = {"onnxruntime": "onnxruntime/ThirdPartyNotices.txt"}
+LINKED_IN = dict.fromkeys(("onnxruntime", "onnxruntime-openvino"), "onnxruntime/ThirdPartyNotices.txt")
 """Packages that link libraries in and publish their names and licences, but not their versions."""
 
 

@@ -129,6 +129,15 @@ def test_with_neither_a_model_nor_a_list_there_is_nothing_to_look_for():
     assert "scoring.model" in found.detail
 
 
+def test_a_model_that_runs_elsewhere_than_it_should_is_a_warning():
+    """A worker would start with it, on the CPU: passed, but not without a word."""
+    fine, warned = files.model(Settings(scoring=Scoring(model=DEMO, provider="cuda")))
+    assert (fine.level, warned.level) == ("pass", "warning")
+    assert fine.detail.endswith("on cpu")
+    assert "scoring.provider is cuda, but the model runs on the cpu" in warned.detail
+    assert "docs/classifiers.md" in str(warned.remedy)
+
+
 def test_a_good_model_list_and_policy_pass(tmp_path):
     """Each is named with its version."""
     (tmp_path / "known.txt").write_text("0" * 63 + "1\n")

@@ -52,9 +52,31 @@ def test_a_packed_folder_passes_the_check_and_says_what_is_open(typed):
     assert any(line.startswith("warning ") and "no calibration" in line for line in told)
 
 
+def test_the_tolerance_is_the_one_that_was_asked_for(typed):
+    """Who packs decides how far another provider may be off."""
+    model.pack(**typed, tolerance=0.02)
+    assert any("the tolerance 0.02" in line for line in model.check(typed["out"]))
+
+
+def test_a_check_on_a_provider_that_is_not_there_warns(typed):
+    """It measures the CPU instead, and says so."""
+    model.pack(**typed)
+    told = model.check(typed["out"], provider="cuda")
+    assert "pass     1 examples ran on CPUExecutionProvider and agree" in told
+    assert any(line.startswith("warning  scoring.provider is cuda, but") for line in told)
+
+
+def test_a_check_of_no_pictures_a_run_is_refused(typed):
+    """The flag is named."""
+    with pytest.raises(UsageError, match="--batch must be at least 1, not 0"):
+        model.check(typed["out"], batch=0)
+
+
 @pytest.mark.parametrize(
     ("wrong", "flag"),
     [
+        ({"tolerance": -1.0}, "--tolerance"),
+        ({"tolerance": float("nan")}, "--tolerance"),
         ({"size": "224"}, "--size"),
         ({"size": "4x"}, "--size"),
         ({"layout": "CHW"}, "--layout"),

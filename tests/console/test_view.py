@@ -109,5 +109,6 @@ def test_about_tells_versions_and_what_is_missing() -> None:
     stage.about = replace(ABOUT, model=None, jail="partial", jail_missing=("own_user",))
     about = part(stage, "about")
     assert about["model"] is None
+    assert (about["model_on"], about["model_notes"]) == ("cpu", [])
     assert about["lists"][0] == {"name": "demo", "version": "2026-11-01", "kind": "block", "entries": 1234}
     assert (about["jail"], about["jail_missing"]) == ("partial", ["own_user"])

@@ -73,11 +73,12 @@ def bright(tail: list[Any], *, most: float) -> bytes:
 
 
 @contextmanager
-def classifier(folder: Path, tail: list[Any], *, most: float, **limits: Any) -> Iterator[Classifier]:
+def classifier(folder: Path, tail: list[Any], *, most: float, batch: int = 1, **limits: Any) -> Iterator[Classifier]:
     """A classifier that is right on its examples, which are black."""
     black = np.zeros((1, 3, SIDE, SIDE), np.float32)
     packed = examples(inputs=black, outputs=np.zeros((1, 3), np.float32))
-    model = read(write_folder(folder, data=bright(tail, most=most), packed=packed), Scoring(memory_bytes=1024 * MIB))
+    settings = Scoring(memory_bytes=1024 * MIB, batch=batch)
+    model = read(write_folder(folder, data=bright(tail, most=most), packed=packed), settings)
     made = Classifier(model, threads=1, **limits)
     try:
         yield made
@@ -85,17 +86,18 @@ def classifier(folder: Path, tail: list[Any], *, most: float, **limits: Any) -> 
         made.close()
 
 
-async def test_a_segment_that_is_given_up_while_it_is_scored_leaves_no_complaint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 2])
+async def test_a_segment_that_is_given_up_while_it_is_scored_leaves_no_complaint(tmp_path: Path, batch: int) -> None:
     """Its run is ended, and asyncio finds no error that nobody took note of."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    with classifier(tmp_path, rounds(), most=9e18, deadline_s=10.0) as made:
-        given_up = asyncio.create_task(made.score([WHITE]))
+    with classifier(tmp_path, rounds(), most=9e18, deadline_s=60.0, batch=batch) as made:
+        given_up = asyncio.create_task(made.score([WHITE] * batch))
         done, _ = await asyncio.wait({given_up}, timeout=0.2)
         assert not done
         given_up.cancel()
         await asyncio.wait({given_up})
-        await made.score([BLACK])  # in the only thread: it is free again
+        await asyncio.wait_for(made.score([BLACK]), timeout=10.0)  # in the only thread: it is free again
         for _ in range(3):  # the loop lets go of what it has handled last
             await asyncio.sleep(0)
         del given_up
@@ -112,6 +114,23 @@ async def test_a_picture_that_takes_too_long_fails_its_segment_alone(tmp_path: P
         assert time.monotonic() - began < 2.0
         assert (raised.value.stage, raised.value.error) == ("score", "model_failed")
         assert len(await made.score([BLACK])) == 1
+
+
+async def test_a_picture_that_takes_too_long_in_a_batch_fails_its_segment_alone(tmp_path: Path) -> None:
+    """The batch is ended at the deadline, and each of its pictures has its own afterwards."""
+    with classifier(tmp_path, rounds(), most=9e18, batch=4, deadline_s=0.3, batch_wait_s=60.0) as made:
+        segments = [[WHITE, BLACK], [BLACK], [BLACK]]
+        slow, *others = await asyncio.gather(*map(made.score, segments), return_exceptions=True)
+    assert isinstance(slow, SegmentError)
+    assert "scoring.deadline_s" in slow.reason
+    assert [len(scores) for scores in others if not isinstance(scores, BaseException)] == [1, 1]
+
+
+async def test_a_batch_that_nothing_ends_stops_the_worker_at_once(tmp_path: Path) -> None:
+    """Every segment that has a picture in it is told so; none is tried again."""
+    with classifier(tmp_path, square(), most=6000, batch=2, deadline_s=0.3, stops_within_s=0.2) as made:
+        answers = await asyncio.gather(made.score([WHITE]), made.score([BLACK]), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Stopped, Stopped]
 
 
 async def test_overruns_in_a_row_end_the_worker(tmp_path: Path) -> None:

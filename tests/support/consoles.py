@@ -43,6 +43,8 @@ ABOUT = About(
     topic="segments",
     started_s=1_000_000.0,
     model=MODEL,
+    model_on="cpu",
+    model_notes=(),
     policy=default().ref,
     lists=(ShownList(name="demo", version="2026-11-01", kind="block", entries=1234),),
     jail="full",

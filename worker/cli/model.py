@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from worker.commands import model as command
 from worker.commands.terminal import safe
+from worker.settings.tree import Precision, Provider  # noqa: TC001 - the same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,13 +20,16 @@ app = cyclopts.App(name="model", help="Check a classifier's folder, or make one.
 
 
 @app.command
-def check(folder: Path, /) -> None:
+def check(folder: Path, /, *, provider: Provider = "cpu", precision: Precision = "f32", batch: int = 1) -> None:
     """Check a model folder as a worker does at start, its examples included, and measure it.
 
     Args:
         folder: The model folder.
+        provider: What runs it, as scoring.provider.
+        precision: What openvino computes in, as scoring.precision.
+        batch: Most pictures in one run, as scoring.batch.
     """
-    _tell(command.check(folder))
+    _tell(command.check(folder, provider=provider, precision=precision, batch=batch))
 
 
 @app.command
@@ -47,6 +51,7 @@ def pack(
     scale: Annotated[list[float] | None, Parameter(negative=(), allow_leading_hyphen=True)] = None,
     activation: str = "softmax",
     picture: Annotated[list[Path], Parameter(negative=(), consume_multiple=True)],
+    tolerance: float | None = None,
 ) -> None:
     """Make a model folder of an ONNX graph and a few harmless pictures; see docs/classifiers.md.
 
@@ -69,6 +74,7 @@ def pack(
         scale: Multiplied after that: once, or three times. Default 1/255.
         activation: What makes scores of the graph's numbers: softmax, sigmoid or none.
         picture: JPEG or PNG files.
+        tolerance: By how much another machine or provider may miss the examples. Default 0.001 of the largest output.
     """
     done = command.pack(
         model,
@@ -86,18 +92,20 @@ def pack(
         activation=activation,
         licence=licence,
         pictures=picture,
+        tolerance=tolerance,
     )
     _tell(done)
 
 
 @app.command
-def opennsfw(out: Path, /) -> None:
+def opennsfw(out: Path, /, *, tolerance: float | None = None) -> None:
     """Pack OpenNSFW, a real classifier to try; needs the extra opennsfw. Nothing is fetched.
 
     Args:
         out: The folder to make; must not exist.
+        tolerance: By how much another machine or provider may miss the examples. Default 0.001.
     """
-    _tell(command.opennsfw(out))
+    _tell(command.opennsfw(out, tolerance=tolerance))
 
 
 def _tell(lines: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, get_args
 
 from worker.errors import UsageError
@@ -9,22 +10,29 @@ from worker.scoring import check as checking
 from worker.scoring import opennsfw as real
 from worker.scoring import pack as packing
 from worker.scoring.manifest import Activation, Colour, Fit, Layout
+from worker.settings.tree import Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from worker.settings.tree import Precision, Provider
+
 PIXEL_SCALE = 1 / 255
 """The default: pixels from 0 to 1."""
 
 
-def check(folder: Path) -> list[str]:
+def check(folder: Path, *, provider: Provider = "cpu", precision: Precision = "f32", batch: int = 1) -> list[str]:
     """Check a model folder as the worker does at start, and return what was found, a line each.
+
+    ``provider``, ``precision`` and ``batch`` are as in the settings of scoring.
 
     Raises:
         UsageError: All mistakes in the folder, a line each.
     """
-    report = checking.check(folder)
+    if batch < 1:
+        raise UsageError(f"--batch must be at least 1, not {batch}")
+    report = checking.check(folder, Scoring(provider=provider, precision=precision, batch=batch))
     counting = [label for label in report.labels if label not in report.harmless]
     return [
         f"{report.ref.name} {report.ref.version}, licence {report.licence}",
@@ -51,6 +59,7 @@ def pack(
     activation: str,
     licence: str,
     pictures: Sequence[Path],
+    tolerance: float | None = None,
 ) -> list[str]:
     """Make a model folder of a graph and pictures, and return what to do next, a line each.
 
@@ -76,17 +85,18 @@ def pack(
         harmless=harmless,
         licence=licence,
         pictures=pictures,
+        tolerance=_tolerance(tolerance),
     )
     return [f"{out}: packed, {len(pictures)} examples", *_next(out)]
 
 
-def opennsfw(out: Path) -> list[str]:
+def opennsfw(out: Path, *, tolerance: float | None = None) -> list[str]:
     """Pack the classifier that the extra ``opennsfw`` carries, and return what to do next, a line each.
 
     Raises:
         UsageError: The extra is not installed, or ``out`` is there already.
     """
-    real.pack_opennsfw(out)
+    real.pack_opennsfw(out, _tolerance(tolerance))
     return [f"{out}: packed", f"next: framewatch model check {out}, read its README.md, set scoring.model = {out}"]
 
 
@@ -109,6 +119,12 @@ def _channels(name: str, numbers: Sequence[float]) -> tuple[float, float, float]
         raise UsageError(f"--{name} must be one number or three, not {len(numbers)}")
     first, second, third = numbers
     return first, second, third
+
+
+def _tolerance(given: float | None) -> float | None:
+    if given is not None and not 0 <= given < math.inf:
+        raise UsageError(f"--tolerance must be a number of at least 0, not {given!r}")
+    return given
 
 
 def _one_of(name: str, value: str, choices: Any) -> Any:

@@ -35,6 +35,10 @@ class About(Struct, frozen=True, kw_only=True):
     topic: str
     started_s: float
     model: ModelRef | None
+    model_on: str | None
+    """The execution provider that runs it: cpu, openvino or cuda."""
+    model_notes: tuple[str, ...]
+    """What of it is not as the settings want it, and why."""
     policy: PolicyRef
     lists: tuple[ShownList, ...]
     jail: str
@@ -48,6 +52,7 @@ class About(Struct, frozen=True, kw_only=True):
 
 def about_worker(settings: Settings, loaded: Loaded, lockdown: Lockdown | None, *, started_s: float) -> About:
     """Return what a worker decides with; ``lockdown`` is its decoders', None while there are none."""
+    classifier = loaded.classifier
     lists = [
         ShownList(name=one.name, version=one.version, kind=one.kind, entries=len(one.hashes)) for one in loaded.lists
     ]
@@ -57,7 +62,9 @@ def about_worker(settings: Settings, loaded: Loaded, lockdown: Lockdown | None, 
         group=settings.kafka.group_id,
         topic=settings.topics.segments,
         started_s=round(started_s, 1),
-        model=loaded.classifier.ref if loaded.classifier else None,
+        model=classifier.ref if classifier else None,
+        model_on=classifier.running.used if classifier else None,
+        model_notes=classifier.running.notes if classifier else (),
         policy=loaded.policy.ref,
         lists=tuple(lists),
         jail=lockdown.level if lockdown else "none",

@@ -19,6 +19,7 @@ def tell_what_decides(telemetry: Telemetry, settings: Settings, loaded: Loaded) 
     classifier, paths = loaded.classifier, settings.matching.lists
     if classifier is not None:
         telemetry.labels(set(classifier.labels) - classifier.harmless)
+    running = None if classifier is None else classifier.running
     telemetry.decides_with(
         None if classifier is None else classifier.ref,
         loaded.policy.ref,
@@ -35,4 +36,5 @@ def tell_what_decides(telemetry: Telemetry, settings: Settings, loaded: Loaded) 
         model_published_s=None
         if classifier is None
         else published_s(classifier.ref.version, Path(settings.scoring.model)),
+        running=None if running is None else (running.wanted, running.used, running.batch),
     )

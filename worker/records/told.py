@@ -250,3 +250,5 @@ class ConfigReport(Struct, frozen=True, kw_only=True):
     lists: tuple[ListRef, ...]
     limits: dict[str, float]
     jail: str
+    provider: str | None = None
+    """Where the classifier ran: cpu, openvino or cuda; None where there was none, or before that was told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +15,14 @@ from worker.scoring import folder as model_folder
 from worker.scoring.judgement import CARD
 from worker.scoring.mistakes import Mistake
 from worker.scoring.pack import TO_WRITE
+from worker.scoring.providers import USUAL
 from worker.scoring.session import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from worker.settings.tree import Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +58,21 @@ class Report:
         )
 
 
-def check(folder: Path, *, runs: int = 21, clock: Callable[[], float] = time.perf_counter) -> Report:
+def check(
+    folder: Path, settings: Scoring = USUAL, *, runs: int = 21, clock: Callable[[], float] = time.perf_counter
+) -> Report:
     """Checks a model folder as at the worker's start, and measures it.
 
     Args:
         folder: The model folder.
+        settings: Where and how it shall run; its folder and threads don't count.
         runs: How many pictures are timed, after one to warm up.
         clock: Seconds, for the timing.
 
     Raises:
         UsageError: All mistakes in the folder, a line each, with the file and the line to change.
     """
-    model = model_folder.read(folder)
+    model = model_folder.read(folder, replace(settings, threads=1))
     with closing(Classifier(model, threads=1)) as classifier:
         picture_ms = _median_ms(classifier, runs, clock)
     output = model.manifest.output
@@ -98,7 +104,8 @@ def _median_ms(classifier: Classifier, runs: int, clock: Callable[[], float]) ->
 
 
 def _notes(folder: Path, model: model_folder.Model) -> list[str]:
-    notes = [
+    notes = list(model.running.notes)
+    notes += [
         Mistake(CARD, number, "is still to be written").told(folder)
         for number, line in enumerate(model.card.splitlines(), start=1)
         if TO_WRITE in line

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from worker.errors import UsageError
 from worker.records import ModelRef
@@ -17,10 +20,10 @@ from worker.scoring.graph import Graph
 from worker.scoring.judgement import CARD, Judgement, Rehearsal
 from worker.scoring.manifest import Manifest
 from worker.scoring.mistakes import Mistake, refusal
-from worker.settings.tree import Scoring
+from worker.scoring.providers import USUAL, Running, engine, installed, oversights
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from worker.settings.tree import Scoring
 
 MIB = 1024 * 1024
 LIMITS_BYTES = {
@@ -30,7 +33,6 @@ LIMITS_BYTES = {
     CARD: MIB,
 }
 """The files of a model folder, and how large each may be."""
-USUAL = Scoring()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,9 +44,19 @@ class Model:
     graph: Graph
     rehearsal: Rehearsal
     card: str
+    running: Running
 
 
-Rehearse = Callable[[Mapping[str, bytes], Scoring], Judgement]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    folder: Path
+    files: Mapping[str, bytes]
+    """Those that could be read, by their names."""
+    missing: Sequence[Mistake]
+    """The others."""
+
+
+Rehearse = Callable[[Mapping[str, bytes], "Scoring"], Judgement]
 
 
 def read(folder: Path, limits: Scoring = USUAL, rehearse: Rehearse = apart.rehearsed) -> Model:
@@ -53,30 +65,56 @@ def read(folder: Path, limits: Scoring = USUAL, rehearse: Rehearse = apart.rehea
     What parses strangers' bytes with little to hold it (TOML, npz, the graph's own folding of constants) happens in
     the child first; here the graph is opened only when that went well, from the same bytes.
 
+    A provider that isn't there, fails or misses the examples by more than their tolerance gives way to the CPU, where
+    all is done again; ``running`` says so.
+
     Args:
         folder: As the contract has it ("A model folder").
-        limits: How long loading may take, and how much memory.
+        limits: How long loading may take, how much memory, and on which provider.
         rehearse: What judges the files elsewhere.
 
     Raises:
         UsageError: All mistakes, a line each, with the file and the line to change.
     """
-    files, missing = _read_files(folder)
+    found = _read_files(folder)
+    notes = oversights(limits, installed())
+    if limits.provider != "cpu" and not found.missing:
+        try:
+            return _opened(found, limits, rehearse, notes)
+        except UsageError as error:
+            told = "; ".join(str(error).splitlines())
+        notes = (*notes, f"scoring.provider is {limits.provider}, but the model runs on the cpu: {told}")
+    model = _opened(found, replace(limits, provider="cpu"), rehearse, notes)
+    return replace(model, running=structs.replace(model.running, wanted=limits.provider))
+
+
+def _opened(found: _Found, limits: Scoring, rehearse: Rehearse, notes: tuple[str, ...]) -> Model:
+    """Opens a model on the provider that the limits name, and on no other."""
+    files = found.files
     judged = rehearse(files, limits)
-    mistakes = [*missing, *judged.mistakes]
+    mistakes = [*found.missing, *judged.mistakes]
     if mistakes or judged.rehearsal is None:
-        raise refusal(folder, mistakes, judged.untold)
+        raise refusal(found.folder, mistakes, judged.untold)
     manifest = manifest_file.read(files[manifest_file.FILE]).manifest
     data = files[graph_file.FILE]
     if manifest is None or hashlib.sha256(data).hexdigest() != manifest.sha256:
         # Only a child that was taken over passes such a folder.
-        raise refusal(folder, [Mistake(manifest_file.FILE, None, "was judged to be right, and is not")])
+        raise refusal(found.folder, [Mistake(manifest_file.FILE, None, "was judged to be right, and is not")])
     try:
-        graph = Graph(data, memory_bytes=limits.memory_bytes)
+        graph = Graph(data, engine(limits))
     except UsageError as error:
-        raise refusal(folder, [Mistake(graph_file.FILE, None, str(error))]) from error
+        raise refusal(found.folder, [Mistake(graph_file.FILE, None, str(error))]) from error
     ref = ModelRef(name=manifest.name, version=manifest.version, sha256=manifest.sha256)
-    return Model(ref, manifest, graph, judged.rehearsal, files[CARD].decode(errors="replace"))
+    card = files[CARD].decode(errors="replace")
+    return Model(ref, manifest, graph, judged.rehearsal, card, _running(limits, graph, judged.rehearsal, notes))
+
+
+def _running(limits: Scoring, graph: Graph, rehearsal: Rehearsal, notes: tuple[str, ...]) -> Running:
+    if rehearsal.unbatched is not None:
+        why = f"scoring.batch is {limits.batch}, but pictures run one by one: {rehearsal.unbatched}"
+        notes = (*notes, why)
+    batch = limits.batch if graph.batches and rehearsal.batch == limits.batch else 1
+    return Running(wanted=limits.provider, used=limits.provider, batch=batch, notes=notes)
 
 
 def read_file(path: Path, limit_bytes: int) -> bytes:
@@ -97,14 +135,14 @@ def read_file(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
-def _read_files(folder: Path) -> tuple[dict[str, bytes], list[Mistake]]:
+def _read_files(folder: Path) -> _Found:
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such model folder")
     files = {}
-    mistakes = []
+    missing = []
     for name, limit_bytes in LIMITS_BYTES.items():
         try:
             files[name] = read_file(folder / name, limit_bytes)
         except UsageError as error:
-            mistakes.append(Mistake(name, None, str(error)))
-    return files, mistakes
+            missing.append(Mistake(name, None, str(error)))
+    return _Found(folder, files, missing)

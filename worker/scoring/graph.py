@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,16 +18,14 @@ import onnxruntime
 
 from worker.errors import SegmentError, UsageError
 from worker.scoring.mistakes import one_line
+from worker.scoring.providers import ONNXRUNTIMES, Engine, installed, options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILE = "model.onnx"
-PROVIDERS = ("CPUExecutionProvider",)
 _NOWHERE = "/dev/null"
 """A file where onnxruntime wants a folder for external data, so that nothing can lie below it."""
-MIB = 1024 * 1024
-USUAL_MEMORY_BYTES = 4096 * MIB
 _QUIET = 4
 """onnxruntime's log level "fatal": what is wrong comes as an exception, and nobody else writes to standard error."""
 FLOAT32 = "tensor(float)"
@@ -37,6 +37,7 @@ _ELSEWHERE = (
     "in-memory",
 )
 """In onnxruntime's words where a graph says that weights lie elsewhere: in a file, or at an address of the process."""
+_USUAL = Engine()
 _TOO_LARGE = ("bad_alloc", "Failed to allocate memory", "Available memory of")
 
 
@@ -78,22 +79,20 @@ class Graph:
     12.4-12.7 ms a picture, OpenNSFW), and it keeps the weights once.
     """
 
-    def __init__(self, data: bytes, *, memory_bytes: int = USUAL_MEMORY_BYTES) -> None:
+    def __init__(self, data: bytes, engine: Engine = _USUAL) -> None:
         """Opens a graph from the bytes of a model.onnx.
 
         Args:
             data: The whole file, already verified; nothing else is read from anywhere.
-            memory_bytes: What its weights and all its runs may take together; a run that needs more fails. What
-                onnxruntime takes while it opens a graph isn't counted.
+            engine: Where and how it shall run. A run that needs more than its memory fails; what onnxruntime takes
+                while it opens a graph isn't counted, nor what OpenVINO takes by itself.
 
         Raises:
-            UsageError: It is no ONNX, needs a custom operator or external data, or has not one input and one output.
+            UsageError: It is no ONNX, needs a custom operator or external data, or has not one input and one output;
+                or the provider isn't there, or runs nothing of it.
         """
-        _bound_memory(memory_bytes)
-        try:
-            self._session = onnxruntime.InferenceSession(data, _options(), providers=list(PROVIDERS))
-        except Exception as error:  # onnxruntime's errors have no common base
-            raise UsageError(_why_refused(str(error))) from error
+        _bound_memory(engine.memory_bytes)
+        self._session = _session(data, engine)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise UsageError(
@@ -103,16 +102,18 @@ class Graph:
         self.input = _port(inputs[0])
         self.output = _port(outputs[0])
         self.provider: str = self._session.get_providers()[0]
+        self.batches = self.input.shape[:1] == (None,) == self.output.shape[:1]
+        """Whether several pictures may go into one run."""
 
     def run(self, x: NDArray[np.float32], brake: Brake | None = None) -> NDArray[np.float32]:
-        """Runs the graph on a batch of one.
+        """Runs the graph.
 
         Args:
-            x: The graph's input, float32, batch dimension 1.
+            x: The graph's input, float32, the batch first: 1, or any where the graph ``batches``.
             brake: What may end the run.
 
         Returns:
-            The graph's numbers, float32, (1, labels), all finite.
+            The graph's numbers, float32, (batch, labels), all finite.
 
         Raises:
             SegmentError: ``score/model_failed``: the graph failed, or gave something that is not finite numbers.
@@ -121,24 +122,52 @@ class Graph:
             (numbers,) = self._session.run([self.output.name], {self.input.name: x}, (brake or Brake()).options)
         except Exception as error:  # onnxruntime's errors have no common base
             raise SegmentError("score", "model_failed", f"the model failed: {one_line(str(error), 200)}") from error
-        if not isinstance(numbers, np.ndarray) or numbers.dtype != np.float32 or numbers.ndim != 2 or len(numbers) != 1:  # noqa: PLR2004 - batch and labels
-            raise SegmentError("score", "model_failed", f"the model gave {_what(numbers)}, not 1xN float32")
+        if not (isinstance(numbers, np.ndarray) and numbers.dtype == np.float32 and _rows(numbers) == len(x)):
+            raise SegmentError("score", "model_failed", f"the model gave {_what(numbers)}, not {len(x)}xN float32")
         if not np.isfinite(numbers).all():
             raise SegmentError("score", "model_failed", "the model gave NaN or infinity")
         return numbers
 
 
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _QUIET
+def _session(data: bytes, engine: Engine) -> onnxruntime.InferenceSession:
+    name = ONNXRUNTIMES[engine.provider]
+    if name not in onnxruntime.get_available_providers():
+        here = " and ".join(installed()) or "the onnxruntime that is here"
+        where = "docs/classifiers.md, Execution providers"
+        raise UsageError(f"can't run on {engine.provider}: {here} has no {name} ({where})")
+    if engine.provider == "cuda":
+        with redirect_stdout(io.StringIO()):  # it prints what it can't find; the session then says it, too
+            onnxruntime.preload_dlls()
+    asked = [(name, options(engine))]
+    try:
+        # Else a provider that fails, at the start or at a run, is told of on standard output and replaced by the CPU.
+        session = onnxruntime.InferenceSession(data, _options(engine), providers=asked, enable_fallback=0)
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise UsageError(_why_refused(str(error))) from error
+    if engine.provider != "cpu" and not _takes_part(session, name):
+        raise UsageError(f"can't run on {engine.provider}: it takes none of the graph's nodes, or could not be loaded")
+    return session
+
+
+def _takes_part(session: onnxruntime.InferenceSession, name: str) -> bool:
+    """Whether a provider runs any node: one whose libraries are missing is left out without a word."""
+    parts = session.get_provider_graph_assignment_info()
+    return name in session.get_providers() and any(part.ep_name == name for part in parts)
+
+
+def _options(engine: Engine) -> onnxruntime.SessionOptions:
+    said = onnxruntime.SessionOptions()
+    said.intra_op_num_threads = 1
+    said.inter_op_num_threads = 1
+    said.log_severity_level = _QUIET
     # A graph opened from bytes reads external data from the working directory: bytes that no digest covers.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
+    said.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
     # Else bytes that look like onnxruntime's own format go to another parser.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    return options
+    said.add_session_config_entry("session.load_model_format", "ONNX")
+    said.add_session_config_entry("session.use_env_allocators", "1")
+    if engine.provider != "cpu":
+        said.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return said
 
 
 def _bound_memory(memory_bytes: int) -> None:
@@ -165,6 +194,10 @@ def _why_refused(message: str) -> str:
 def _port(argument: onnxruntime.NodeArg) -> Port:
     shape = tuple(side if isinstance(side, int) and side > 0 else None for side in argument.shape or ())
     return Port(argument.name, argument.type, shape)
+
+
+def _rows(numbers: NDArray[np.float32]) -> int | None:
+    return len(numbers) if numbers.ndim == 2 else None  # noqa: PLR2004 - batch and labels
 
 
 def _what(numbers: object) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from worker.scoring.examples import Examples
     from worker.scoring.manifest import Manifest, ManifestText
+    from worker.scoring.providers import Engine
     from worker.toml_lines import KeyPath
 
 CARD = "README.md"
@@ -42,6 +43,10 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     """Between the examples' outputs and what the graph gave here; at most the tolerance."""
     provider: str
     """onnxruntime's execution provider that ran them."""
+    batch: int = 1
+    """Most pictures in one run: as many as was wanted, or 1."""
+    unbatched: str | None = None
+    """Why there is one picture in a run where more were wanted."""
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -53,16 +58,17 @@ class Judgement(Struct, frozen=True, kw_only=True):
     rehearsal: Rehearsal | None = None
 
 
-def judge(files: Mapping[str, bytes], memory_bytes: int) -> Judgement:
+def judge(files: Mapping[str, bytes], engine: Engine, batch: int = 1) -> Judgement:
     """Reads the files of a model folder, opens the graph and holds it against the examples.
 
     Args:
         files: Those that could be read, by their names in the folder.
-        memory_bytes: What a run may take.
+        engine: Where and how the graph shall run.
+        batch: Most pictures that shall go into one run.
     """
     mistakes: list[Mistake] = []
     text = _manifest(files, mistakes)
-    graph = _graph(files, text, memory_bytes, mistakes)
+    graph = _graph(files, text, engine, mistakes)
     examples = _examples(files, mistakes)
     _card(files, mistakes)
     if mistakes or text is None or text.manifest is None or graph is None or examples is None:
@@ -72,11 +78,14 @@ def judge(files: Mapping[str, bytes], memory_bytes: int) -> Judgement:
     differences = [] if mistakes else _rehearse(text, graph, examples, mistakes)
     if mistakes:
         return _refused(mistakes)
+    unbatched = _why_unbatched(text.manifest, graph, examples, batch) if batch > 1 else None
     rehearsal = Rehearsal(
         examples=len(examples.inputs),
         tolerance=examples.tolerance,
         largest_difference=max(differences),
         provider=graph.provider,
+        batch=1 if unbatched else batch,
+        unbatched=unbatched,
     )
     return Judgement(rehearsal=rehearsal)
 
@@ -92,22 +101,23 @@ def misfits(manifest: Manifest, graph: Graph) -> Iterator[tuple[KeyPath, str]]:
 
 
 def rehearse(manifest: Manifest, graph: Graph, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Runs the graph on one example and sees that its numbers are scores.
+    """Runs the graph on examples, in one run, and sees that its numbers are scores.
 
     Args:
         manifest: Fits the graph.
         graph: The graph.
-        x: One example, batch dimension 1.
+        x: Examples, the batch first.
 
     Returns:
-        The graph's numbers, (1, labels).
+        The graph's numbers, (batch, labels).
 
     Raises:
         UsageError: The graph failed, or gave something that is no score under the manifest's activation.
     """
     try:
         numbers = graph.run(x)
-        interpret(numbers[0], manifest)
+        for row in numbers:
+            interpret(row, manifest)
     except SegmentError as error:
         raise UsageError(error.reason) from error
     except ValueError as error:
@@ -124,7 +134,7 @@ def _manifest(files: Mapping[str, bytes], mistakes: list[Mistake]) -> ManifestTe
 
 
 def _graph(
-    files: Mapping[str, bytes], text: ManifestText | None, memory_bytes: int, mistakes: list[Mistake]
+    files: Mapping[str, bytes], text: ManifestText | None, engine: Engine, mistakes: list[Mistake]
 ) -> Graph | None:
     """Opens the graph from the very bytes that were verified; bytes that nobody vouches for are never parsed."""
     if graph_file.FILE not in files or text is None or text.manifest is None:
@@ -136,7 +146,7 @@ def _graph(
         mistakes.append(text.mistake(("sha256",), words))
         return None
     try:
-        return Graph(data, memory_bytes=memory_bytes)
+        return Graph(data, engine)
     except UsageError as error:
         mistakes.append(Mistake(graph_file.FILE, None, str(error)))
         return None
@@ -211,3 +221,22 @@ def _rehearse(text: ManifestText, graph: Graph, examples: Examples, mistakes: li
             words = f"example {index} differs by {differences[-1]:.3g} on {graph.provider}"
             mistakes.append(Mistake(examples_file.FILE, None, f"{words}, the tolerance is {examples.tolerance:.3g}"))
     return differences
+
+
+def _why_unbatched(manifest: Manifest, graph: Graph, examples: Examples, batch: int) -> str | None:
+    """Runs the examples over again, so many in a run and two in a run; says what is against runs of so many."""
+    if not graph.batches:
+        return f"the graph takes {graph.input} and gives {graph.output}: its batch dimension is not free"
+    for size in sorted({2, batch}):
+        taken = np.resize(np.arange(len(examples.inputs)), size * -(-len(examples.inputs) // size))
+        for rows in taken.reshape(-1, size):
+            try:
+                numbers = rehearse(manifest, graph, examples.inputs[rows])
+            except UsageError as error:
+                return f"{size} examples in one run: {error}"
+            difference = float(np.abs(numbers - examples.outputs[rows]).max())
+            if not difference <= examples.tolerance:
+                return (
+                    f"{size} examples in one run differ by {difference:.3g}, the tolerance is {examples.tolerance:.3g}"
+                )
+    return None

@@ -27,7 +27,7 @@ _LICENCES = ("open_nsfw-BSD-2-Clause.txt",)
 _MEAN_BGR = (104.0, 117.0, 123.0)
 
 
-def pack_opennsfw(out: Path) -> None:
+def pack_opennsfw(out: Path, tolerance: float | None = None) -> None:
     """Packs OpenNSFW as a model folder; the graph comes from the installed package, nothing is fetched.
 
     The package's own preparation stretches to 256x256, cuts out the middle 224x224 and goes through JPEG once; a
@@ -35,6 +35,7 @@ def pack_opennsfw(out: Path) -> None:
 
     Args:
         out: The folder to make; must not exist.
+        tolerance: By how much another machine or provider may miss the examples. None: by very little.
 
     Raises:
         UsageError: The extra ``opennsfw`` is not installed, carries another graph, or ``out`` is there already.
@@ -56,7 +57,8 @@ def pack_opennsfw(out: Path) -> None:
         ),
         output=Output(labels=("sfw", "nsfw"), activation="none", harmless=frozenset({"sfw"})),
     )
-    build(out, data=data, manifest=manifest, pictures=gradients(), card=_card(package))
+    card = _card(package)
+    build(out, data=data, manifest=manifest, pictures=gradients(), card=card, tolerance=tolerance)
 
 
 def gradients() -> list[Picture]:

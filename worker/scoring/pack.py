@@ -51,6 +51,7 @@ def pack(
     harmless: Iterable[str],
     licence: str,
     pictures: Sequence[Path],
+    tolerance: float | None = None,
 ) -> None:
     """Packs a graph as a model folder; its examples are what the graph says of the pictures here and now.
 
@@ -70,6 +71,7 @@ def pack(
         harmless: Labels that never count.
         licence: The model's, as an SPDX expression.
         pictures: JPEG or PNG files, harmless ones, that the examples are made of.
+        tolerance: By how much another machine or provider may miss the examples. None: by very little.
 
     Raises:
         UsageError: What is wrong with the arguments, the graph or a picture, a line each; then nothing is written.
@@ -85,10 +87,18 @@ def pack(
     )
     _raise_any(mistake.text for mistake in manifest_file.read(written(manifest).encode()).mistakes)
     shown = [fitted(_decode(path), manifest.input.view) for path in pictures]
-    build(out, data=data, manifest=manifest, pictures=shown, card=_blank_card(manifest))
+    build(out, data=data, manifest=manifest, pictures=shown, card=_blank_card(manifest), tolerance=tolerance)
 
 
-def build(out: Path, *, data: bytes, manifest: Manifest, pictures: Sequence[Picture], card: str) -> None:
+def build(
+    out: Path,
+    *,
+    data: bytes,
+    manifest: Manifest,
+    pictures: Sequence[Picture],
+    card: str,
+    tolerance: float | None = None,
+) -> None:
     """Makes a model folder of a graph, what is to be said of it, and pictures of its size.
 
     Args:
@@ -97,6 +107,7 @@ def build(out: Path, *, data: bytes, manifest: Manifest, pictures: Sequence[Pict
         manifest: What model.toml will say.
         pictures: RGB, uint8, of the manifest's size: what the examples are made of.
         card: The text of README.md.
+        tolerance: The examples'. None: ``TOLERANCE``.
 
     Raises:
         UsageError: What is wrong, a line each; then nothing is written.
@@ -113,7 +124,7 @@ def build(out: Path, *, data: bytes, manifest: Manifest, pictures: Sequence[Pict
     files = {
         graph_file.FILE: data,
         manifest_file.FILE: written(manifest).encode(),
-        examples_file.FILE: _examples(graph, manifest, pictures).packed(),
+        examples_file.FILE: _examples(graph, manifest, pictures, tolerance).packed(),
         judgement.CARD: card.encode(),
     }
     _write(out, files)
@@ -186,11 +197,12 @@ def _middle(picture: Picture, aspect: float) -> Picture:
     return np.ascontiguousarray(picture[top : top + kept_height, left : left + kept_width])
 
 
-def _examples(graph: Graph, manifest: Manifest, pictures: Sequence[Picture]) -> Examples:
+def _examples(graph: Graph, manifest: Manifest, pictures: Sequence[Picture], tolerance: float | None) -> Examples:
     inputs = [prepare(picture, manifest.input) for picture in pictures]
     outputs = [judgement.rehearse(manifest, graph, x) for x in inputs]
     largest = max(float(np.abs(numbers).max()) for numbers in outputs)
-    return Examples(np.concatenate(inputs), np.concatenate(outputs), TOLERANCE * max(1.0, largest))
+    usual = TOLERANCE * max(1.0, largest)
+    return Examples(np.concatenate(inputs), np.concatenate(outputs), usual if tolerance is None else tolerance)
 
 
 def _raise_any(texts: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ import msgspec
 from worker.scoring import graph as graph_file
 from worker.scoring.judgement import Judgement, judge
 from worker.scoring.mistakes import MOST_TOLD, Mistake, one_line
+from worker.scoring.providers import Engine, engine, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,8 +36,10 @@ OUT_OF_MEMORY_STATUS = 12
 ANSWER_MAX_BYTES = 1024 * 1024
 LINE_MAX = 600
 OPEN_FILES = 32
+OPEN_FILES_CUDA = 1024
+"""CUDA opens its devices many times over."""
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""The child's whole environment."""
+"""The child's whole environment, but for what CUDA needs of ours."""
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from worker.scoring.rehearsal import main; main()"
 
 
@@ -45,7 +48,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     sizes: dict[str, int]
     """The files in the order of their bytes."""
-    memory_bytes: int
+    engine: Engine
+    batch: int
     load_deadline_s: float
 
 
@@ -58,7 +62,8 @@ def rehearsed(files: Mapping[str, bytes], limits: Scoring) -> Judgement:
     """
     order = Order(
         sizes={name: len(data) for name, data in files.items()},
-        memory_bytes=limits.memory_bytes,
+        engine=engine(limits),
+        batch=limits.batch,
         load_deadline_s=limits.load_deadline_s,
     )
     process = subprocess.Popen(  # noqa: S603 - this interpreter, with arguments of our own
@@ -66,7 +71,7 @@ def rehearsed(files: Mapping[str, bytes], limits: Scoring) -> Judgement:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | environment(limits.provider, os.environ),
         cwd="/",
         start_new_session=True,
     )
@@ -88,13 +93,15 @@ def main() -> None:
     """Be the child: reads the order and the files from standard input, writes a Judgement to standard output."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(ANSWER_MAX_BYTES), type=Order)
     files = {name: sys.stdin.buffer.read(size) for name, size in order.sizes.items()}
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a library prints is no answer
     try:
         _limit(order)
-        answer = msgspec.json.encode(judge(files, order.memory_bytes))
+        answer = msgspec.json.encode(judge(files, order.engine, order.batch))
     except MemoryError:
         os._exit(OUT_OF_MEMORY_STATUS)
-    sys.stdout.buffer.write(answer)
-    sys.stdout.buffer.flush()
+    with os.fdopen(answers, "wb") as pipe:
+        pipe.write(answer)
     os._exit(0)  # whatever the graph has left behind is not asked again
 
 
@@ -104,11 +111,12 @@ def _limit(order: Order) -> None:
 
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, 0)
-    limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+    limit(resource.RLIMIT_NOFILE, OPEN_FILES_CUDA if order.engine.provider == "cuda" else OPEN_FILES)
     limit(resource.RLIMIT_CPU, math.ceil(order.load_deadline_s) + 1)  # should the worker be gone by then
-    if sys.platform == "linux":
+    # CUDA reserves addresses for all memory there is, the host's and the devices': it could not start below a limit.
+    if sys.platform == "linux" and order.engine.provider != "cuda":
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        limit(resource.RLIMIT_AS, pages * resource.getpagesize() + order.memory_bytes)
+        limit(resource.RLIMIT_AS, pages * resource.getpagesize() + order.engine.memory_bytes)
 
 
 def _feed(pipe: IO[bytes], parts: Iterable[bytes]) -> None:
@@ -140,7 +148,10 @@ def _said(answer: bytes) -> Judgement:
         Mistake(one_line(mistake.file, 40), mistake.line, one_line(mistake.text, LINE_MAX))
         for mistake in judged.mistakes[:MOST_TOLD]
     )
-    return msgspec.structs.replace(judged, mistakes=mistakes, untold=max(0, judged.untold))
+    rehearsal = judged.rehearsal
+    if rehearsal is not None and rehearsal.unbatched is not None:
+        rehearsal = msgspec.structs.replace(rehearsal, unbatched=one_line(rehearsal.unbatched, LINE_MAX))
+    return msgspec.structs.replace(judged, mistakes=mistakes, untold=max(0, judged.untold), rehearsal=rehearsal)
 
 
 def _death(status: int, limits: Scoring, *, late: bool) -> Mistake:

@@ -27,6 +27,10 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Name = Annotated[str, Meta(min_length=1)]
 TopicName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
 OptionalTopicName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,249}\Z")]
+BatchSize = Annotated[int, Meta(ge=1, le=256)]
+MillisecondsOrZero = Annotated[float, Meta(ge=0, le=10_000)]
+Provider = Literal["cpu", "openvino", "cuda"]
+Precision = Literal["f32", "bf16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +233,14 @@ class Scoring:
     """How long loading the model and running its examples may take, in a process of their own."""
     memory_bytes: Size = 4096 * MIB
     """Memory that the model may take: its weights and all runs of one worker together."""
+    provider: Provider = "cpu"
+    """What runs the model; openvino and cuda need another onnxruntime. One that fails its examples gives way to cpu."""
+    precision: Precision = "f32"
+    """What openvino computes in. bf16: about twice as fast where the CPU has it, less exact; the examples decide."""
+    batch: BatchSize = 1
+    """Most pictures, of any streams, in one run of the model. 1: each by itself; a CPU gains nothing by more."""
+    batch_wait_ms: MillisecondsOrZero = 5.0
+    """How long a picture may wait for others to fill its run, where batch is above 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

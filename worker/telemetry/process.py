@@ -66,11 +66,20 @@ class OfProcess(Series):
         lists: Collection[ListInUse],
         *,
         model_published_s: float | None = None,
+        running: tuple[str, str, int] | None = None,
     ) -> None:
-        """Note the classifier, the policy and the hash lists in use, in place of those before."""
+        """Note the classifier, the policy and the hash lists in use, in place of those before.
+
+        ``running`` tells where the classifier was wanted, where it runs, and how many pictures may share a run.
+        """
         self._clear("framewatch_model_info", "framewatch_policy_info", "framewatch_list_entries")
         self._clear("framewatch_list_info", "framewatch_list_published_timestamp_seconds")
         self._clear("framewatch_model_published_timestamp_seconds")
+        self._clear("framewatch_model_provider_info")
+        wanted, used, batch = running or ("", "", 0)
+        self._set("framewatch_model_batch", batch)
+        if running is not None:
+            self._set("framewatch_model_provider_info", 1, wanted, used)
         self._set("framewatch_policy_info", 1, policy.name, policy.sha256)
         if model is not None:
             self._set("framewatch_model_info", 1, model.name, model.version, model.sha256)

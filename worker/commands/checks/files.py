@@ -37,7 +37,13 @@ def model(settings: Settings) -> list[Finding]:
     found = model_folder.read(Path(folder), settings.scoring)
     labels = len(found.manifest.output.labels)
     detail = f"{found.ref.name} {found.ref.version}: {labels} labels, {found.rehearsal.examples} examples agree"
-    return [Finding(level="pass", what="model", detail=detail)]
+    running = found.running
+    where = f"on {running.used}" + (f", up to {running.batch} pictures a run" if running.batch > 1 else "")
+    remedy = "see docs/classifiers.md, Execution providers; scoring.provider = cpu and scoring.batch = 1 need nothing"
+    return [
+        Finding(level="pass", what="model", detail=f"{detail} {where}"),
+        *(Finding(level="warning", what="model", detail=note, remedy=remedy) for note in running.notes),
+    ]
 
 
 def lists(settings: Settings) -> list[Finding]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
+from worker.settings.tree import Provider
+
 if TYPE_CHECKING:
     from worker.errors import Stage
     from worker.records import Outcome
@@ -73,3 +75,6 @@ UNWATCHED: tuple[Unwatched, ...] = get_args(Unwatched)
 Unready = Literal["joining", "halted", "parked", "failing", "restoring", "held"]
 """Why a worker does not do its work now, as ``/readyz`` says in words."""
 UNREADY: tuple[Unready, ...] = get_args(Unready)
+
+PROVIDERS = tuple((wanted, used) for wanted in get_args(Provider) for used in dict.fromkeys((wanted, "cpu")))
+"""Where a classifier can have been wanted, and run: only the CPU stands in for another."""

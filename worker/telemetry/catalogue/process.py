@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from worker.telemetry.catalogue.bounds import CAUSES, JAIL_LEVELS, UNREADY
+from worker.telemetry.catalogue.bounds import CAUSES, JAIL_LEVELS, PROVIDERS, UNREADY
 from worker.telemetry.catalogue.metric import Metric, one
 
 LISTS = "the lists of matching.lists"
@@ -105,6 +105,22 @@ METRICS = (
         action="For the dashboard: what was found before and after a new model.",
         labels=("name",),
         bound="one at a time",
+    ),
+    Metric(
+        name="framewatch_model_provider_info",
+        kind="gauge",
+        unit="1",
+        meaning="1 at where the classifier was to run (scoring.provider) and where it runs; no series without one.",
+        action="They differ: it is missing, fails or misses the examples: framewatch check and the log say which.",
+        labels=("wanted", "used"),
+        values=PROVIDERS,
+    ),
+    Metric(
+        name="framewatch_model_batch",
+        kind="gauge",
+        unit="pictures",
+        meaning="Most pictures in one run of the classifier; 0 where there is none.",
+        action="1 where scoring.batch is more: the model can't, or answers otherwise in batches; the log says why.",
     ),
     Metric(
         name="framewatch_policy_info",

@@ -210,7 +210,8 @@ function showAbout(about) {
   write(at("minutes"), `${Math.round((about.every_s * about.points) / 60)}`);
   const digest = (ref) => ref.sha256.slice(0, 12);
   pairs(at("about"), [
-    ["Model", about.model ? `${about.model.name} ${about.model.version} (${digest(about.model)})` : "none: only hash lists are matched", about.model ? "" : "warn"],
+    ["Model", about.model ? `${about.model.name} ${about.model.version} (${digest(about.model)}), runs on ${about.model_on}` : "none: only hash lists are matched", about.model ? "" : "warn"],
+    ...about.model_notes.map((note) => ["", note, "warn"]),
     ["Policy", `${about.policy.name} (${digest(about.policy)})`],
     ...about.lists.map((one) => [`List ${one.name}`, `version ${one.version}, ${one.kind}, ${plural(one.entries, "entry", "entries")}`]),
     ...(about.lists.length ? [] : [["Lists", "none: only the classifier looks", "warn"]]),
