@@ -53,7 +53,19 @@ STATIONS = {
     "web",
     "wire",
 }
-JOINTS = ("examine", "assess", "conclude", "loaded", "breaker", "partition", "intake", "health", "console", "observe")
+JOINTS = (
+    "examine",
+    "duplicates",
+    "assess",
+    "conclude",
+    "loaded",
+    "breaker",
+    "partition",
+    "intake",
+    "health",
+    "console",
+    "observe",
+)
 """They join stations, each may know those before it."""
 ROOT = ("app",)
 TOOLS = ("explaining", "inspection", "publishing", "provisioning", "moving")

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # last, so that the installed package goes before the tree's
 
-from benchmarks import clips, drawing, floor, page, tables  # noqa: E402 - needs the path above
+from benchmarks import clips, drawing, floor, lookalikes, near_duplicates, page, tables  # noqa: E402 - needs the path above
 from benchmarks.figures import figure, interleaved, percentile, ratios  # noqa: E402
 from benchmarks.part import Bound, Check, Kept, failed  # noqa: E402
 from benchmarks.parts import PARTS  # noqa: E402
@@ -312,3 +312,36 @@ def test_the_newest_result_of_a_part_is_told(tmp_path):
     [(part, newest)] = page.read(tmp_path, PARTS)
     assert (part.name, newest.date) == ("stages", "2026-03-01")
     assert page.decoded(part, newest) == a_run()
+
+
+# --- near-duplicates --------------------------------------------------------------------------------------------------
+
+
+def test_what_sparing_costs_is_held_against_scoring_every_look():
+    """Looks that show it and were spared are missed; an incident that opens later, or never, is told as that."""
+    undisturbed = near_duplicates.Loss(looks=10, showing=4, opened_s=[10.0, 20.0])
+    found = near_duplicates.Loss(looks=10, showing=4, missed=1, off=[0.0, 0.5], opened_s=[10.0, 24.0])
+    assert found.row(undisturbed) == " 20.0% | 0.2500 | 0.500 | 1 of 4 | 2.0 s, 4 s"
+    assert near_duplicates.Loss(looks=10, opened_s=[10.0]).later(undisturbed) == "1 never"
+
+
+def test_a_stream_is_followed_by_the_worker_s_own_rule():
+    """A fade into the demo's card: what is spared is near what was scored, and the card is found."""
+    model = session.load(DEMO, threads=1)
+    shows = lookalikes.made_up(1)["the demo's card fades in over 80 s"]
+    seen = near_duplicates.encoded(shows, near_duplicates.asking(model.view))
+    scores = [model.score_one(one.picture) for one in seen]
+    every = near_duplicates.lost([seen], [scores], model, None)
+    spared = near_duplicates.lost([seen], [scores], model, 31)
+    model.close()
+    assert (len(every.off), every.missed, every.looks) == (0, 0, near_duplicates.DRAWS * lookalikes.LOOKS)
+    assert len(spared.off) > every.looks / 4
+    assert spared.missed < spared.showing == every.showing
+    assert len(spared.opened_s) == len(every.opened_s) == near_duplicates.DRAWS
+
+
+def test_an_attack_leaves_pdq_near_what_it_copies():
+    """The coarse of a picture, all of it, is that picture to PDQ; a window over all of it is the other."""
+    one, other = lookalikes.blobs(1, lookalikes.WIDTH), lookalikes.blobs(2, lookalikes.WIDTH)
+    assert hamming(pdq(one).pdq, pdq(lookalikes.hybrid(one, other, 500.0)).pdq) <= 4
+    assert hamming(pdq(other).pdq, pdq(lookalikes.inset(one, other, 1.0, 0)).pdq) == 0

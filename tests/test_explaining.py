@@ -97,6 +97,13 @@ def test_the_configs_are_each_worker_s_latest_up_to_the_moment():
             {"looks": (a_look(0.0, a_match()), a_look(1.0, probability=None))},
             "looked at: 2 keyframes, matches entry clip-7 of list demo, 4 bits away, at most card 0.010",
         ),
+        (
+            {"looks": (replace(a_look(), near_duplicate=True),)},
+            (
+                "looked at: 1 keyframe, matches no list, 1 not scored but taken to be as the stream's last scored "
+                "frame, at most card 0.010"
+            ),
+        ),
     ],
 )
 def test_an_outcome_in_words(changes, expected):

@@ -204,9 +204,10 @@ def test_what_is_found_is_counted():
     told = Told()
     told.telemetry.labels({"card"})
     looks = (a_look(0.0, a_match(list_kind="review"), a_match(list="other")), a_look(1.0, probability=None))
-    told.take(an_assessment(a_segment(0), looks=looks, keyframes_seen=5))
-    keyframes = [told.value("keyframes_total", step) for step in ("seen", "looked", "hashed", "scored")]
-    assert keyframes == [5, 2, 2, 1]
+    spared = replace(a_look(1.5), near_duplicate=True)
+    told.take(an_assessment(a_segment(0), looks=(*looks, spared), keyframes_seen=5))
+    keyframes = [told.value("keyframes_total", step) for step in ("seen", "looked", "hashed", "scored", "spared")]
+    assert keyframes == [5, 3, 3, 1, 1]
     assert (told.value("matches_total", "demo"), told.value("matches_total", "other")) == (1, 1)
     assert told.value("label_probability_count", "card") == 1
 

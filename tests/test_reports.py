@@ -27,7 +27,7 @@ class Told(msgspec.Struct, frozen=True):
 
 def placed(**changes: object) -> tuple[StreamState, Placed]:
     """Return the first segment of a stream, placed."""
-    looks = (a_look(0.5, a_match(), probability=None), a_look(1.5, probability=0.75))
+    looks = (a_look(0.5, a_match(), probability=None), replace(a_look(1.5, probability=0.75), near_duplicate=True))
     assessment = replace(an_assessment(a_segment(0, media_time_s=100.0), looks=looks), **changes)
     state, one = advance(StreamState(stream_id="stream-1"), assessment, preserve_before_s=120.0)
     return replace(state, risk=StreamRisk(value=2.5)), one
@@ -41,6 +41,7 @@ def test_an_assessment_tells_what_was_seen() -> None:
     assert (report.outcome, report.why, report.media_time_s, report.duration_s) == ("assessed", None, 100.0, 2.0)
     assert [frame.media_time_s for frame in report.frames] == [100.5, 101.5]
     assert [match.entry for match in report.frames[0].matches] == ["clip-7"]
+    assert [frame.near_duplicate for frame in report.frames] == [False, True]
     assert (report.frames[0].scores, report.frames[1].scores["card"].probability) == ({}, 0.75)
     assert (report.risk, report.digest) == (2.5, one.assessment.sha256)
     assert (report.timings.appended_at, report.timings.decided_at) == (START, NOW)

@@ -35,7 +35,7 @@ from worker.kafka import admin, clients
 from worker.kafka.member import GroupMember
 from worker.kafka.outlets import AcknowledgedOutlet, TransactionalOutlet
 from worker.kafka.publisher import publisher
-from worker.loaded import Loaded, config_report, plan
+from worker.loaded import Loaded, config_report, near_duplicates, plan
 from worker.matching import Matcher
 from worker.observe.decides import tell_what_decides
 from worker.observe.gauges import Gauges
@@ -236,6 +236,7 @@ class Worker:
             classifier=loaded.classifier,
             plan=plan(settings),
             on_stage=stage_observer(self.telemetry, self._spans),
+            duplicates=near_duplicates(settings, loaded.classifier),
         )
 
     def _intake(self, desk: Desk, consumer: AIOKafkaConsumer, member: GroupMember) -> Intake:

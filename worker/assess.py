@@ -1,7 +1,8 @@
 """One segment through fetch, decoder, matching and scoring to an Assessment: the file to read first.
 
 The order matters. A repeat is told by its digest before anything is decoded. Matching comes before scoring: a frame
-that a ``block`` list matched never reaches the classifier; ``review`` and ``allow`` matches are scored all the same.
+that a ``block`` list matched never reaches the classifier; ``review`` and ``allow`` matches are scored all the same,
+unless near-duplicates are spared (``worker.duplicates``). Every frame is matched, spared or not.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from worker.duplicates import Walk
 from worker.errors import SegmentError
 from worker.records import Ask, Assessment, Failure, Look, Media, Reference
+from worker.streams import memory
 from worker.streams.identity import standing
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from worker.duplicates import Course, NearDuplicates
     from worker.records import FrameScore, Initialisation, Match, Picture, Sample, Segment, View
     from worker.streams.state import StreamState
 
@@ -91,14 +95,19 @@ class Assessor:
         classifier: Classifier | None,
         plan: Plan,
         on_stage: Callable[[Segment, str, float], None],
+        duplicates: NearDuplicates | None = None,
     ) -> None:
-        """``on_stage`` is told of which segment, each stage's name, and its seconds."""
+        """``on_stage`` is told of which segment, each stage's name, and its seconds.
+
+        Without ``duplicates`` every frame is scored.
+        """
         self._source = source
         self._decoder = decoder
         self._known = known
         self._classifier = classifier
         self._plan = plan
         self._on_stage = on_stage
+        self._duplicates = duplicates
         self._rooms = asyncio.Semaphore(plan.at_once)
 
     async def assess(
@@ -117,7 +126,7 @@ class Assessor:
                 if so_far.standing == "repeat":
                     return replace(so_far, outcome="skipped", why="repeat")
                 async with self._rooms:
-                    return await self._looked_at(so_far, media)
+                    return await self._looked_at(so_far, media, state)
             except SegmentError as error:
                 return _failed(so_far, error)
 
@@ -138,7 +147,7 @@ class Assessor:
         init = initialisation if segment.content_type == "video/iso.segment" else None
         return Media(data=data, init=init, sha256=await _digest(data))
 
-    async def _looked_at(self, so_far: Assessment, media: Media) -> Assessment:
+    async def _looked_at(self, so_far: Assessment, media: Media, state: StreamState) -> Assessment:
         with self._stage(so_far.segment, "decode"):
             sample = await self._decoder.sample(media, self._ask(so_far.segment))
         self._tell_costs(so_far.segment, sample)
@@ -153,11 +162,12 @@ class Assessor:
             return replace(measured, outcome="skipped", why="no_keyframe" if sample.codec else "no_video")
         matches = self._match(so_far.segment, sample)
         try:
-            scores = await self._score(so_far.segment, sample, matches)
+            walk = await self._score(measured, sample, matches, state)
         except SegmentError as error:
             # What a list knows counts all the same: a match is never suppressed once its frame was decoded.
-            return _failed(replace(measured, looks=_looks(sample, matches, {})), error)
-        return replace(measured, why=_why(so_far, sample), looks=_looks(sample, matches, scores))
+            return _failed(replace(measured, looks=_looks(sample, matches, Walk())), error)
+        looks = _looks(sample, matches, walk)
+        return replace(measured, why=_why(so_far, sample), looks=looks, last_scored=walk.last)
 
     def _ask(self, segment: Segment) -> Ask:
         plan = self._plan
@@ -174,18 +184,40 @@ class Assessor:
         with self._stage(segment, "match"):
             return [self._known.match(f.hash.pdq) if f.hash.pdq is not None else () for f in sample.frames]
 
-    async def _score(self, segment: Segment, sample: Sample, matches: list[tuple[Match, ...]]) -> dict[int, FrameScore]:
-        """Return the scores of the frames that go to the classifier, by their index."""
-        to_score = {
-            index: frame.picture
-            for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
+    async def _score(
+        self, measured: Assessment, sample: Sample, matches: list[tuple[Match, ...]], state: StreamState
+    ) -> Walk:
+        """Return how the frames fared that may go to the classifier."""
+        pictures = {
+            number: frame.picture
+            for number, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
             if frame.picture is not None and not any(match.list_kind == "block" for match in found)
         }
-        if self._classifier is None or not to_score:
-            return {}
+        if self._classifier is None or not pictures:
+            return Walk()
+        # A late frame is scored by itself: what was scored last comes after it.
+        if self._duplicates is None or measured.standing == "late":
+            with self._stage(measured.segment, "score"):
+                answers = await self._classifier.score(list(pictures.values()))
+            return Walk(dict(zip(pictures, answers, strict=True)))
+        frames = {number: (sample.frames[number].hash.pdq, sample.frames[number].offset_s) for number in pictures}
+        course = self._duplicates.course(state, memory.foresee(state, measured), frames)
+        return await self._walk(course, pictures, measured.segment, self._classifier)
+
+    async def _walk(
+        self, course: Course, pictures: dict[int, Picture], segment: Segment, classifier: Classifier
+    ) -> Walk:
+        """Score what can't be spared."""
+        own: dict[int, FrameScore] = {}
+        walk = course.walked(own)
+        if not walk.missing:
+            return walk
         with self._stage(segment, "score"):
-            answers = await self._classifier.score(list(to_score.values()))
-        return dict(zip(to_score, answers, strict=True))
+            while walk.missing:
+                answers = await classifier.score([pictures[number] for number in walk.missing])
+                own.update(zip(walk.missing, answers, strict=True))
+                walk = course.walked(own)
+        return walk
 
     def _tell_costs(self, segment: Segment, sample: Sample) -> None:
         costs = sample.costs
@@ -210,10 +242,16 @@ def _failed(so_far: Assessment, error: SegmentError) -> Assessment:
     return replace(so_far, outcome="dead_lettered", why=error.error, failure=failure(error))
 
 
-def _looks(sample: Sample, matches: list[tuple[Match, ...]], scores: dict[int, FrameScore]) -> tuple[Look, ...]:
+def _looks(sample: Sample, matches: list[tuple[Match, ...]], walk: Walk) -> tuple[Look, ...]:
     return tuple(
-        Look(offset_s=frame.offset_s, hash=frame.hash, matches=found, scores=scores.get(index))
-        for index, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
+        Look(
+            offset_s=frame.offset_s,
+            hash=frame.hash,
+            matches=found,
+            scores=walk.scores.get(number),
+            near_duplicate=number in walk.spared,
+        )
+        for number, (frame, found) in enumerate(zip(sample.frames, matches, strict=True))
     )
 
 

@@ -119,6 +119,8 @@ def _looked(report: AssessmentReport) -> str:
         parts.append("matches no list")
     if plain := sum(frame.quality < LEAST_QUALITY for frame in frames):
         parts.append(f"{plain} too plain to be hashed")
+    if spared := sum(frame.near_duplicate for frame in frames):
+        parts.append(f"{spared} not scored but taken to be as the stream's last scored frame")
     if (top := best(report)) is not None:
         parts.append(f"at most {top[0]} {top[1]:.3f}")
     return ", ".join(parts)

@@ -11,6 +11,7 @@ from worker import __version__
 from worker.assess import Plan
 from worker.conclude import Rules
 from worker.cores import cores
+from worker.duplicates import NearDuplicates
 from worker.errors import UsageError
 from worker.escalation.context import Context
 from worker.escalation.links import check_links
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from worker.jail.lockdown import Lockdown
     from worker.policy.records import Policy
     from worker.records import HashList
+    from worker.scoring.session import Classifier
     from worker.settings.tree import Settings
 
 
@@ -81,6 +83,20 @@ def plan(settings: Settings) -> Plan:
     )
 
 
+def near_duplicates(settings: Settings, classifier: Classifier | None) -> NearDuplicates | None:
+    """Return what frames are spared the classifier by; None where none are."""
+    scoring = settings.scoring
+    if classifier is None or not scoring.near_duplicate_bits:
+        return None
+    return NearDuplicates(
+        bits=scoring.near_duplicate_bits,
+        rescore_s=scoring.rescore_s,
+        model=classifier.ref,
+        labels=classifier.labels,
+        harmless=classifier.harmless,
+    )
+
+
 def config_report(
     settings: Settings, context: Context, lockdown: Lockdown | None, *, provider: str | None
 ) -> ConfigReport:
@@ -98,6 +114,8 @@ def config_report(
         limits={
             "sampling.interval_s": settings.sampling.interval_s,
             "sampling.max_keyframes": settings.sampling.max_keyframes,
+            "scoring.near_duplicate_bits": settings.scoring.near_duplicate_bits,
+            "scoring.rescore_s": settings.scoring.rescore_s,
             "fetch.max_bytes": settings.fetch.max_bytes,
             "kafka.max_message_bytes": settings.kafka.max_message_bytes,
             "jail.deadline_s": settings.jail.deadline_s,

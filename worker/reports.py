@@ -96,4 +96,5 @@ def _frame(look: Look, starts_at_s: float) -> ReportedFrame:
         matches=tuple(
             ReportedMatch(list=match.list, entry=match.entry, distance=match.distance) for match in look.matches
         ),
+        near_duplicate=look.near_duplicate,
     )

@@ -9,6 +9,7 @@ from support.cards import card, harmless
 from support.deployment import deployed
 
 from worker.records import Reference
+from worker.settings.tree import Scoring
 
 
 def clip(picture, *, start_s: float = 0.0, **more) -> bytes:
@@ -18,6 +19,8 @@ def clip(picture, *, start_s: float = 0.0, **more) -> bytes:
 
 CARD = card(180, 320)
 QUIET = harmless(180, 320, 1)
+DETAILED = media.textured(320, 180)(0.0)
+"""Enough so for a hash, other than ``QUIET``."""
 
 
 async def test_a_stream_that_turns_risky_opens_one_incident(broker):
@@ -100,3 +103,23 @@ async def test_cmaf_takes_its_initialisation_from_an_init_event(broker):
         )
         reports = await deployment.assessments(2)
     assert [(r.outcome, r.why) for r in reports] == [("dead_lettered", "no_init"), ("assessed", None)]
+
+
+async def test_a_still_stream_is_scored_now_and_then_and_what_changes_at_once(broker):
+    """Near-duplicates are spared the classifier, over a restart too; every card is scored and opens as ever."""
+    scoring = Scoring(model="models/demo", near_duplicate_bits=6, rescore_s=60.0)
+    async with deployed(broker, partitions=1, scoring=scoring) as deployment:
+        for first, pictures in ((0, [DETAILED] * 40), (40, [DETAILED] * 40 + [CARD] * 8)):
+            async with deployment.worker():
+                for sequence, picture in enumerate(pictures, first):
+                    payload = clip(picture, start_s=2.0 * sequence)
+                    await deployment.send(deployment.segment("still", payload, sequence=sequence))
+                reports = await deployment.assessments(first + len(pictures))
+        incidents = await deployment.incidents(1)
+    frames = [report.frames[0] for report in reports]
+    assert not frames[0].near_duplicate
+    assert 48 < sum(frame.near_duplicate for frame in frames[:80]) < 80
+    assert not any(frame.near_duplicate for frame in frames[80:])
+    assert all(frame.scores for frame in frames)
+    assert [incident.state for incident in incidents] == ["open"]
+    assert incidents[0].coverage.keyframes_scored < incidents[0].coverage.keyframes_hashed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from worker.references import moment
+from worker.streams.coverage import scored
 from worker.telemetry.catalogue.bounds import Unwatched
 from worker.wire.trace import sampled_id
 
@@ -86,7 +87,8 @@ class Outcomes:
         if looks:
             counts["looked"] = len(looks)
             counts["hashed"] = sum(look.hash.pdq is not None for look in looks)
-            counts["scored"] = sum(look.scores is not None for look in looks)
+            counts["scored"] = sum(scored(look) for look in looks)
+            counts["spared"] = sum(look.near_duplicate for look in looks)
         self._telemetry.keyframes(counts)
         for look in looks:
             self._found(look)
@@ -94,8 +96,9 @@ class Outcomes:
     def _found(self, look: Look) -> None:
         for match in look.matches:
             self._telemetry.matched(match.list)
-        for label, score in (look.scores or {}).items():
-            self._telemetry.scored(label, score.probability)
+        if look.scores is not None and not look.near_duplicate:
+            for label, score in look.scores.items():
+                self._telemetry.scored(label, score.probability)
 
 
 def change(incident: Incident) -> str:

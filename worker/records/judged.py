@@ -25,6 +25,23 @@ class Look(Struct, frozen=True, kw_only=True):
     matches: tuple[Match, ...] = ()
     scores: FrameScore | None = None
     """None where no classifier looked (there is none, or a block list's match went before it)."""
+    near_duplicate: bool = False
+    """True where the scores are those of the stream's last scored frame: this one was not scored."""
+
+
+class LastScored(Struct, frozen=True, kw_only=True, array_like=True):
+    """The frame of a stream that was scored last, as the next ones are compared with it (``worker.duplicates``)."""
+
+    pdq: bytes
+    """32 bytes."""
+    until_s: float
+    """When its scores cease to serve, on the stream's own clock."""
+    left: int
+    """For how many more frames they may serve."""
+    model: bytes
+    """Which model gave them: a short digest."""
+    scores: bytes
+    """Score and probability of each of the model's labels in turn, float32, big-endian."""
 
 
 Outcome = Literal["assessed", "skipped", "shed", "dead_lettered"]
@@ -58,6 +75,8 @@ class Assessment(Struct, frozen=True, kw_only=True):
     keyframes_seen: int = 0
     failure: Failure | None = None
     received_at: datetime | None = None
+    last_scored: LastScored | None = None
+    """What the stream's next frames are compared with; None where that stays as it was."""
 
 
 MediaTimeFrom = Literal["publisher", "counted"]

@@ -133,6 +133,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
     keyframes_seen: int = 0
     keyframes_hashed: int = 0
     keyframes_scored: int = 0
+    """Scored themselves: near-duplicates that took over another frame's scores don't count."""
 
 
 class EvidenceRef(Struct, frozen=True, kw_only=True):
@@ -218,6 +219,8 @@ class ReportedFrame(Struct, frozen=True, kw_only=True):
     quality: int
     scores: dict[str, Score]
     matches: tuple[ReportedMatch, ...]
+    near_duplicate: bool = False
+    """true: it was not scored; its scores are those of the stream's last frame that was."""
 
 
 class AssessmentReport(Struct, frozen=True, kw_only=True):

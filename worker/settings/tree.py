@@ -23,6 +23,7 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=86_400)]
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
 Share = Annotated[float, Meta(gt=0, le=1)]
+Bits = Annotated[int, Meta(ge=0, le=31)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Name = Annotated[str, Meta(min_length=1)]
 TopicName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
@@ -241,6 +242,10 @@ class Scoring:
     """Most pictures, of any streams, in one run of the model. 1: each by itself; a CPU gains nothing by more."""
     batch_wait_ms: MillisecondsOrZero = 5.0
     """How long a picture may wait for others to fill its run, where batch is above 1."""
+    near_duplicate_bits: Bits = 0
+    """A frame whose PDQ is within so many bits of its stream's last scored one takes over its scores. 0: score all."""
+    rescore_s: Seconds = 10.0
+    """With near_duplicate_bits: no scores serve longer, by the stream's own clock; most are drawn to serve shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from worker.records import Coverage
 
 if TYPE_CHECKING:
-    from worker.records import Placed
+    from worker.records import Look, Placed
     from worker.streams.clock import Step
     from worker.streams.state import StreamState
 
@@ -84,5 +84,10 @@ def _counted(
         longest_gap_s=coverage.longest_gap_s if longest_gap_s is None else longest_gap_s,
         keyframes_seen=coverage.keyframes_seen + assessment.keyframes_seen,
         keyframes_hashed=coverage.keyframes_hashed + sum(look.hash.pdq is not None for look in assessment.looks),
-        keyframes_scored=coverage.keyframes_scored + sum(look.scores is not None for look in assessment.looks),
+        keyframes_scored=coverage.keyframes_scored + sum(scored(look) for look in assessment.looks),
     )
+
+
+def scored(look: Look) -> bool:
+    """Return whether a frame was scored itself."""
+    return look.scores is not None and not look.near_duplicate

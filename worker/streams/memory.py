@@ -10,7 +10,7 @@ from worker.references import EPOCH, keep, material, packed, wall
 from worker.streams import clock, coverage, identity
 
 if TYPE_CHECKING:
-    from worker.records import Assessment, Placed, StreamEnd
+    from worker.records import Assessment, LastScored, Placed, StreamEnd
     from worker.streams.state import StreamState
 
 LOOSE = 4
@@ -46,8 +46,15 @@ def advance(state: StreamState, assessment: Assessment, *, preserve_before_s: fl
         account=segment.account or state.account,
         viewers=state.viewers if segment.viewers is None else segment.viewers,
         ended=False,
+        last_scored=_last_scored(state, step),
     )
     return _keep(after, step, preserve_before_s), step.placed
+
+
+def foresee(state: StreamState, assessment: Assessment) -> clock.Step:
+    """Return where ``advance`` will place a segment of which all is known but what its frames show."""
+    judged = identity.judge(state.seen, assessment.segment, assessment.sha256)
+    return clock.place(state.clock, assessment, judged, resumed=state.ended)
 
 
 def ended(state: StreamState, event: StreamEnd) -> StreamState:
@@ -78,6 +85,13 @@ def _material(state: StreamState, assessment: Assessment) -> str | None:
     matches = [match for look in assessment.looks for match in look.matches if match.list_kind != "allow"]
     nearest = min(matches, key=lambda match: match.distance, default=None)
     return None if nearest is None else material(nearest.list, nearest.entry)
+
+
+def _last_scored(state: StreamState, step: clock.Step) -> LastScored | None:
+    """Return what the next frames are compared with: nothing over a discontinuity, and nothing that serves no more."""
+    before = None if step.placed.discontinuity else state.last_scored
+    last = step.placed.assessment.last_scored or before
+    return last if last is not None and last.until_s > step.clock.now_s else None
 
 
 def _keep(state: StreamState, step: clock.Step, preserve_before_s: float) -> StreamState:

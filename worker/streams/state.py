@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from worker.errors import Stopped
-from worker.records import Coverage, MediaTimeFrom, Reason, Sighting, StreamRisk
+from worker.records import Coverage, LastScored, MediaTimeFrom, Reason, Sighting, StreamRisk
 from worker.references import Kept, packed, unpacked
 from worker.streams.clock import Clock
 from worker.streams.identity import Seen, with_short_ids, with_short_numbers
@@ -62,6 +62,8 @@ class StreamState(Struct, frozen=True, kw_only=True):
     """On its own clock: what began before need not be preserved."""
     older: bytes = b""
     """The segments before ``tail``, packed; not in the snapshot."""
+    last_scored: LastScored | None = None
+    """What its next frames are compared with, where near-duplicates are spared the classifier."""
 
     @property
     def recent(self) -> tuple[Kept, ...]:
@@ -99,14 +101,11 @@ class Head(Struct, frozen=True):
 
 def snapshot(state: StreamState) -> bytes:
     """Return the state without its id and ``older``, as MessagePack: an array, the version first."""
-    return _encoder.encode(
-        _Snapshot(
-            version=VERSION,
-            risk=_Risk(**_fields(state.risk)),
-            coverage=_Coverage(**_fields(state.coverage)),
-            **{name: getattr(state, name) for name in _SAME},
-        )
-    )
+    fields = {name: getattr(state, name) for name in _SAME}
+    fields |= {"risk": _Risk(**_fields(state.risk)), "coverage": _Coverage(**_fields(state.coverage))}
+    if state.last_scored is None:
+        return _encoder.encode(_Snapshot(version=VERSION, **fields))
+    return _encoder.encode(_Longer(version=VERSION, last_scored=state.last_scored, **fields))
 
 
 def restore(stream_id: str, data: bytes, older: bytes = b"") -> StreamState:
@@ -129,6 +128,7 @@ def restore(stream_id: str, data: bytes, older: bytes = b"") -> StreamState:
         older=older,
         risk=StreamRisk(**_fields(found.risk)),
         coverage=Coverage(**_fields(found.coverage)),
+        last_scored=found.last_scored,
         **{name: getattr(found, name) for name in _SAME},
     )
 
@@ -178,6 +178,12 @@ class _Snapshot(Struct, frozen=True, array_like=True, kw_only=True):
     recent_since_s: float
 
 
+class _Longer(_Snapshot, frozen=True, array_like=True, kw_only=True):
+    """With what few streams have: the others' snapshots don't even say that it isn't there."""
+
+    last_scored: LastScored | None = None
+
+
 class _HeadRisk(Struct, array_like=True):
     value: float
     peak: float
@@ -222,7 +228,7 @@ class _V1(Struct, frozen=True, array_like=True, kw_only=True):
 _SAME = tuple(name for name in _Snapshot.__struct_fields__ if name not in ("version", "risk", "coverage"))
 _NIL = msgspec.Raw(b"\xc0")
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Snapshot)
+_decoder = msgspec.msgpack.Decoder(_Longer)
 _head_decoder = msgspec.msgpack.Decoder(_Head)
 _version_decoder = msgspec.msgpack.Decoder(_Version)
 _v1_decoder = msgspec.msgpack.Decoder(_V1)

@@ -45,7 +45,7 @@ WHYS: dict[Outcome, tuple[str, ...]] = {
 
 JAIL_LEVELS = ("full", "partial", "none")
 STEPS = ("fetch", "decode", "open", "hash", "resize", "match", "score")
-KEYFRAME_STEPS = ("seen", "looked", "hashed", "scored")
+KEYFRAME_STEPS = ("seen", "looked", "hashed", "scored", "spared")
 TOPICS = ("escalations", "dead_letters", "risk", "assessments")
 """The topics that results leave to, by their settings' names."""
 CAUSES = (

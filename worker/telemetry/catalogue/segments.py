@@ -110,8 +110,14 @@ METRICS = (
         name="framewatch_keyframes_total",
         kind="counter",
         unit="keyframes",
-        meaning="Keyframes seen in segments, looked at, hashed (quality of 50 or more) and scored by the classifier.",
-        action="Few hashed of those looked at: pictures too plain for a hash. None scored: there is no classifier.",
+        meaning=(
+            "Keyframes seen in segments, looked at, hashed (quality of 50 or more), scored by the classifier, and "
+            "spared that as near-duplicates of a scored one (scoring.near_duplicate_bits)."
+        ),
+        action=(
+            "Few hashed of those looked at: pictures too plain for a hash. None scored: there is no classifier. More "
+            "spared than your streams' pictures stand still: lower scoring.near_duplicate_bits."
+        ),
         labels=("step",),
         values=one(*KEYFRAME_STEPS),
     ),
