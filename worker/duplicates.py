@@ -1,7 +1,7 @@
 """Which frames need no score of their own: near-duplicates of the frame of their stream that was scored last. Pure.
 
 Compared is with the last frame that was *scored*, not with the last one seen: else a slow drift is never scored. What
-docs/decisions/0016-near-duplicates.md argues for is kept here:
+docs/decisions/0017-near-duplicates.md argues for is kept here:
 
 - Only scores that speak for nothing are taken over, so that no incident rests on a frame that nobody scored; and a
   stream with a risk is scored frame by frame.
