@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.assessments import PDQ, START, a_match, a_segment
 
-from worker.assess import Assessor, Plan
+from worker.assess import WHOLE, Assessor, Plan
 from worker.errors import Held, SegmentError
 from worker.records import EventId, Frame, FrameHash, Initialisation, Reference, Sample, Score, View
 from worker.streams import memory
@@ -96,9 +96,9 @@ def assessor(stations: Stations, *, classifier: bool = True) -> Assessor:
     )
 
 
-async def assess(stations: Stations, segment=None, *, state=STATE, init=None, classifier=True):
+async def assess(stations: Stations, segment=None, *, state=STATE, init=None, classifier=True, turn=WHOLE):
     """The assessment of a segment."""
-    return await assessor(stations, classifier=classifier).assess(segment or a_segment(0), state, init, START)
+    return await assessor(stations, classifier=classifier).assess(segment or a_segment(0), state, init, START, turn)
 
 
 async def test_a_keyframe_is_hashed_matched_and_scored():
@@ -270,3 +270,45 @@ async def test_no_more_segments_pictures_are_in_memory_than_the_plan_says():
     assert sum(asked[0] == "decode" for asked in stations.asked) == PLAN.at_once
     stations.goes_on.set()
     assert [(await done).outcome for done in working] == ["assessed"] * len(working)
+
+
+class Turn:
+    """Says how much to look at, before the fetch and before the decoder."""
+
+    def __init__(self, *says):
+        self.says = says
+
+    def before_fetch(self):
+        return self.says[0]
+
+    def before_decode(self):
+        return self.says[-1]
+
+
+async def test_what_is_shed_costs_neither_a_fetch_nor_a_decoder():
+    """Shed at once it is asked of nobody; shed later it was fetched, and its digest is known."""
+    reference = Reference(uri="s3://b/k")
+    stations = Stations(a_sample(a_frame()), objects={reference.uri: b"bytes"})
+    at_once = await assess(stations, a_segment(0, payload=reference), turn=Turn("lateness"))
+    assert (at_once.outcome, at_once.why, at_once.sha256, stations.asked) == ("shed", "lateness", None, [])
+    later = await assess(stations, a_segment(0, payload=reference), turn=Turn("whole", "overload"))
+    assert (later.outcome, later.why, later.looks) == ("shed", "overload", ())
+    assert later.sha256 == hashlib.sha256(b"bytes").hexdigest()
+    assert [name for name, *_ in stations.asked] == ["fetch", "room given back"]
+
+
+@pytest.mark.parametrize(("seen", "why"), [(1, None), (3, "hurried")])
+async def test_a_first_keyframe_is_all_that_is_asked_for_of_a_late_segment(seen, why):
+    """That others were left out is told where there were others."""
+    stations = Stations(a_sample(a_frame(), seen=seen))
+    assessment = await assess(stations, turn=Turn("first"))
+    assert [ask.max_keyframes for name, *_, ask in stations.asked if name == "decode"] == [1]
+    assert (assessment.outcome, assessment.why, assessment.keyframes_seen) == ("assessed", why, seen)
+
+
+async def test_a_segment_that_was_there_before_is_a_repeat_however_late_it_is():
+    """Where its bytes are at hand nothing is shed that need not be looked at."""
+    first = await assess(Stations(a_sample(a_frame())))
+    state, _ = memory.advance(STATE, first, preserve_before_s=0.0)
+    again = await assess(Stations(a_sample(a_frame())), state=state, turn=Turn("whole", "lateness"))
+    assert (again.outcome, again.why) == ("skipped", "repeat")

@@ -43,6 +43,7 @@ from worker.observe.intake import IntakeObserver
 from worker.observe.partition import PartitionObserver
 from worker.observe.spans import Spans
 from worker.observe.stations import breaker_judge, jail_observer, stage_observer
+from worker.partition.backlog import Backlog
 from worker.partition.desk import Desk
 from worker.partition.life import Partition
 from worker.partition.memory import Memory
@@ -175,7 +176,7 @@ class Worker:
         if self._collector is not None:
             closing.push_async_callback(asyncio.to_thread, self._collector.close)
         await self._preflight()
-        desk = Desk(await self._assessor(closing), self._rules, now)
+        desk = Desk(await self._assessor(closing), self._rules, now, self._settings.overload)
         consumer = clients.member(self._settings.kafka)
         member = GroupMember(
             self._settings.kafka, self._settings.topics.segments, consumer=consumer, fail=self._supervisor.fail
@@ -265,6 +266,7 @@ class Worker:
             owner=self._owner,
             room=self._room,
             judge=self._judge,
+            backlog=Backlog(settings.overload),
         )
 
     async def _tell_config(self) -> None:

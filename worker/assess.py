@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -67,6 +67,36 @@ class Classifier(Protocol):
         """Return each picture's scores, or raise SegmentError."""
 
 
+Measure = Literal["whole", "first", "lateness", "overload"]
+"""How much of a segment is looked at: what the plan says, its first keyframe only, or nothing and why."""
+
+
+class Turn(Protocol):
+    """What says how much of a segment is looked at, once its turn has come (``worker.partition``)."""
+
+    def before_fetch(self) -> Measure:
+        """Say it before anything is fetched."""
+
+    def before_decode(self) -> Measure:
+        """Say it again before it is decoded: it has waited since."""
+
+
+class Whole:
+    """Every segment is looked at as planned."""
+
+    def before_fetch(self) -> Measure:
+        """Whatever its age."""
+        return "whole"
+
+    def before_decode(self) -> Measure:
+        """However long it has waited."""
+        return "whole"
+
+
+WHOLE = Whole()
+SHED = ("lateness", "overload")
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """Which keyframes are asked for, and the limits."""
 
@@ -102,13 +132,20 @@ class Assessor:
         self._rooms = asyncio.Semaphore(plan.at_once)
 
     async def assess(
-        self, segment: Segment, state: StreamState, initialisation: bytes | None, received_at: datetime
+        self,
+        segment: Segment,
+        state: StreamState,
+        initialisation: bytes | None,
+        received_at: datetime,
+        turn: Turn = WHOLE,
     ) -> Assessment:
         """Return what became of the segment: every SegmentError is an outcome. Raises Held when it has to wait.
 
         ``initialisation`` is the one from the stream's last init event.
         """
         so_far = Assessment(segment=segment, outcome="assessed", why=None, standing="fresh", received_at=received_at)
+        if (measure := turn.before_fetch()) in SHED:
+            return replace(so_far, outcome="shed", why=measure)
         async with AsyncExitStack() as in_memory:
             try:
                 with self._stage(segment, "fetch"):
@@ -117,7 +154,9 @@ class Assessor:
                 if so_far.standing == "repeat":
                     return replace(so_far, outcome="skipped", why="repeat")
                 async with self._rooms:
-                    return await self._looked_at(so_far, media)
+                    if (measure := turn.before_decode()) in SHED:
+                        return replace(so_far, outcome="shed", why=measure)
+                    return await self._looked_at(so_far, media, first_only=measure == "first")
             except SegmentError as error:
                 return _failed(so_far, error)
 
@@ -138,9 +177,10 @@ class Assessor:
         init = initialisation if segment.content_type == "video/iso.segment" else None
         return Media(data=data, init=init, sha256=await _digest(data))
 
-    async def _looked_at(self, so_far: Assessment, media: Media) -> Assessment:
+    async def _looked_at(self, so_far: Assessment, media: Media, *, first_only: bool) -> Assessment:
+        ask = self._ask(so_far.segment, first_only=first_only)
         with self._stage(so_far.segment, "decode"):
-            sample = await self._decoder.sample(media, self._ask(so_far.segment))
+            sample = await self._decoder.sample(media, ask)
         self._tell_costs(so_far.segment, sample)
         measured = replace(
             so_far,
@@ -157,14 +197,15 @@ class Assessor:
         except SegmentError as error:
             # What a list knows counts all the same: a match is never suppressed once its frame was decoded.
             return _failed(replace(measured, looks=_looks(sample, matches, {})), error)
-        return replace(measured, why=_why(so_far, sample), looks=_looks(sample, matches, scores))
+        hurried = ask.max_keyframes < self._plan.max_keyframes and sample.keyframes_seen > 1
+        return replace(measured, why=_why(so_far, sample, hurried=hurried), looks=_looks(sample, matches, scores))
 
-    def _ask(self, segment: Segment) -> Ask:
+    def _ask(self, segment: Segment, *, first_only: bool) -> Ask:
         plan = self._plan
         return Ask(
             content_type=segment.content_type,
             interval_s=plan.interval_s,
-            max_keyframes=plan.max_keyframes,
+            max_keyframes=1 if first_only else plan.max_keyframes,
             view=self._classifier.view if self._classifier else None,
             max_pixels=plan.max_pixels,
             max_streams=plan.max_streams,
@@ -223,7 +264,9 @@ async def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _why(so_far: Assessment, sample: Sample) -> str | None:
+def _why(so_far: Assessment, sample: Sample, *, hurried: bool) -> str | None:
     if so_far.standing != "fresh":
         return so_far.standing
-    return "partial" if sample.damaged else None
+    if sample.damaged:
+        return "partial"
+    return "hurried" if hurried else None

@@ -27,6 +27,7 @@ WHY = {
     "overload": "the worker had too much to do",
     "late": "it came behind its successors",
     "restarted": "the stream's numbering began anew",
+    "hurried": "it came late, under load, and only its first keyframe was looked at",
     "partial": "it is damaged, and what could be decoded was looked at",
 }
 """The contract's reasons for an outcome, in words."""

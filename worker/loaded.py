@@ -93,6 +93,9 @@ def config_report(settings: Settings, context: Context, lockdown: Lockdown | Non
         limits={
             "sampling.interval_s": settings.sampling.interval_s,
             "sampling.max_keyframes": settings.sampling.max_keyframes,
+            "overload.lateness_s": settings.overload.lateness_s,
+            "overload.first_keyframe_s": settings.overload.first_keyframe_s,
+            "overload.one_in": settings.overload.one_in,
             "fetch.max_bytes": settings.fetch.max_bytes,
             "kafka.max_message_bytes": settings.kafka.max_message_bytes,
             "jail.deadline_s": settings.jail.deadline_s,

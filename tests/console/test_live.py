@@ -18,8 +18,7 @@ from worker.records import EventId, Failure, Position, Received, StreamEnd, Stre
 from worker.telemetry.catalogue.bounds import ERRORS, WHYS
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from worker.partition.backlog import Arrived, Backlog
     from worker.partition.memory import Memory
     from worker.records import Event
 
@@ -31,7 +30,7 @@ class StagedDesk(GatedDesk):
         super().__init__()
         self._stage = stage
 
-    async def work(self, event: Event, received: Received, memory: Memory, received_at: datetime) -> Conclusion:
+    async def work(self, event: Event, arrived: Arrived, memory: Memory, backlog: Backlog) -> Conclusion:
         return Conclusion(state=self._stage.states[event.stream_id], messages=())
 
 

@@ -21,6 +21,7 @@ from worker.streams.state import StreamState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from worker.partition.backlog import Arrived, Backlog
     from worker.partition.outlet import Outlet
     from worker.records import Assessment, Event
     from worker.streams.store import Census
@@ -64,8 +65,9 @@ class GatedDesk:
         failure = Failure(stage=error.stage, error=error.error, reason=error.reason)
         return Conclusion(state=None, messages=(message,), failure=failure)
 
-    async def work(self, event: Event, received: Received, memory: Memory, received_at: datetime) -> Conclusion:
+    async def work(self, event: Event, arrived: Arrived, memory: Memory, backlog: Backlog) -> Conclusion:
         """Waits at the gate, raises what it was told to, then appends the offset to the stream's memory."""
+        received = arrived.received
         offset = received.position.offset
         self.started.append(offset)
         state = memory.state(event.stream_id)

@@ -7,6 +7,7 @@ WORDS: dict[tuple[str, str | None], str] = {
     ("assessed", "late"): "looked at, though it came after newer ones",
     ("assessed", "restarted"): "looked at; its stream began to count anew",
     ("assessed", "partial"): "looked at as far as it could be read; the rest is damaged",
+    ("assessed", "hurried"): "its first keyframe looked at, the others left out because it came late",
     ("skipped", "no_video"): "has no video in it",
     ("skipped", "no_keyframe"): "has no keyframe in it",
     ("skipped", "repeat"): "was here before, the very same bytes",

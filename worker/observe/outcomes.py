@@ -107,7 +107,9 @@ def _cause(assessment: Assessment) -> Unwatched:
     """Return why what was not seen of a segment was not."""
     if assessment.failure is not None:
         return CAUSES[assessment.failure.stage]
-    return CAUSES.get(assessment.why or "", "unmeasured") if assessment.outcome != "assessed" else "unmeasured"
+    if assessment.outcome == "assessed":
+        return "overload" if assessment.why == "hurried" else "unmeasured"
+    return CAUSES.get(assessment.why or "", "unmeasured")
 
 
 def _age_s(received: Received, now: datetime) -> float:

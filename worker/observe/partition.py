@@ -61,6 +61,7 @@ class PartitionObserver:
         self._crowded_from_s = 0.0
         self._log = log.bind(partition=partition)
         self._dead_letters = Sparing()
+        self._sheds = Sparing()
 
     def consumed(self, received: Received) -> None:
         """Count it before anything is believed of it."""
@@ -73,6 +74,8 @@ class PartitionObserver:
         self._outcomes.released(received, conclusion, now)
         if conclusion.failure is not None:
             self._tell_dead_letter(received, conclusion.failure)
+        if conclusion.assessment is not None and conclusion.assessment.outcome == "shed":
+            self._tell_shed(conclusion.assessment.why or "")
         if conclusion.incident is not None:
             self._tell(conclusion.incident, received, conclusion, now)
         if self._spans is not None and conclusion.assessment is not None:
@@ -164,6 +167,12 @@ class PartitionObserver:
             self._at(received).warning(
                 "dead letter", stage=failure.stage, error=failure.error, reason=failure.reason, more_before=kept_back
             )
+
+    def _tell_shed(self, why: str) -> None:
+        """Log that segments are shed; once a minute, with how many were not told since."""
+        kept_back = self._sheds.pass_(why, time.monotonic())
+        if kept_back is not None:
+            self._log.warning("segment shed", why=why, more_before=kept_back)
 
     def _tell(self, incident: Incident, received: Received, conclusion: Conclusion, now: datetime) -> None:
         seconds = self._outcomes.incident(incident, received, conclusion, now)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker import conclude
-from worker.assess import failure
+from worker.assess import WHOLE, failure
 from worker.conclude import Conclusion
 from worker.errors import SegmentError
+from worker.partition import shedding
+from worker.partition.turn import SegmentsTurn
 from worker.records import Initialisation, Segment
+from worker.settings.tree import Overload
 from worker.wire import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from worker.assess import Assessor
+    from worker.assess import Assessor, Turn
     from worker.conclude import Rules
+    from worker.partition.backlog import Arrived, Backlog
     from worker.partition.memory import Memory
     from worker.records import Event, Received
     from worker.streams.state import StreamState
@@ -25,11 +29,14 @@ if TYPE_CHECKING:
 class Desk:
     """Shared by all partitions of a worker; keeps nothing between events."""
 
-    def __init__(self, assessor: Assessor, rules: Rules, now: Callable[[], datetime]) -> None:
-        """``now`` gives the wall clock, in UTC."""
+    def __init__(
+        self, assessor: Assessor, rules: Rules, now: Callable[[], datetime], limits: Overload | None = None
+    ) -> None:
+        """``now`` gives the wall clock, in UTC; ``limits`` say what is left out past capacity, by default nothing."""
         self._assessor = assessor
         self._rules = rules
         self._now = now
+        self._limits = limits or Overload()
 
     def read(self, received: Received) -> Event:
         """Return the event in a record. Raises SegmentError."""
@@ -39,7 +46,7 @@ class Desk:
         """Return the dead letter of an event that can't be worked."""
         return conclude.refused(received, failure(error), self._now(), self._rules)
 
-    async def work(self, event: Event, received: Received, memory: Memory, received_at: datetime) -> Conclusion:
+    async def work(self, event: Event, arrived: Arrived, memory: Memory, backlog: Backlog) -> Conclusion:
         """Return what an event leads to. Raises Held when it has to wait.
 
         Its lane is the only writer of its stream's state: what was read before the assessment still holds after it.
@@ -47,15 +54,30 @@ class Desk:
         state = memory.state(event.stream_id)
         if isinstance(event, Segment):
             init = memory.initialisation(event.stream_id)
-            assessment = await self._assessor.assess(event, state, init, received_at)
-            return conclude.segment(state, assessment, received, self._now(), self._rules)
+            turn = self._turn(event, arrived, state, backlog)
+            assessment = await self._assessor.assess(event, state, init, arrived.at, turn)
+            return conclude.segment(state, assessment, arrived.received, self._now(), self._rules)
         if isinstance(event, Initialisation):
-            return await self._initialise(event, received)
+            return await self._initialise(event, arrived.received)
         return conclude.end(state, event, self._now(), self._rules)
 
     def silent(self, state: StreamState, *, final: bool) -> Conclusion:
         """Return what it leads to that nothing came of a stream with an open incident for long."""
         return conclude.silent(state, self._now(), self._rules, final=final)
+
+    def _turn(self, segment: Segment, arrived: Arrived, state: StreamState, backlog: Backlog) -> Turn:
+        limits = self._limits
+        if not limits.lateness_s and not limits.first_keyframe_s:
+            return WHOLE
+        policy = self._rules.policy.for_tenant(segment.tenant)
+        return SegmentsTurn(
+            arrived,
+            backlog,
+            limits,
+            self._now,
+            at_risk=shedding.at_risk(state.risk, policy.risk.close_below),
+            owed=shedding.owed(state.shed_since_look, limits),
+        )
 
     async def _initialise(self, event: Initialisation, received: Received) -> Conclusion:
         try:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import aclosing
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from worker.errors import Held, PartitionLost, SegmentError, Stopped
+from worker.partition.backlog import Arrived, Backlog
 from worker.partition.lanes import Lanes
 from worker.partition.ledger import Ledger
 from worker.partition.outbox import Outbox, size_bytes
 from worker.partition.patience import Patience
 from worker.partition.room import Room
 from worker.partition.suspects import Suspects
-from worker.records import Event, Received
+from worker.records import Event
+from worker.settings.tree import Overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
 
     from worker.conclude import Conclusion
     from worker.partition.desk import Desk
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from worker.partition.outbox import Parcel
     from worker.partition.outlet import Outlet
     from worker.partition.suspects import Mark
-    from worker.records import Assessment, LogRange, Message
+    from worker.records import Assessment, LogRange, Message, Received
     from worker.settings.tree import Intake
     from worker.streams.state import StreamState
 
@@ -58,9 +60,13 @@ class Progress:
 class Job(Struct, frozen=True):
     """A consumed event on its way through its lane."""
 
-    received: Received
+    arrived: Arrived
     event: Event
-    received_at: datetime
+
+    @property
+    def received(self) -> Received:
+        """Its record."""
+        return self.arrived.received
 
 
 class Partition:
@@ -79,6 +85,7 @@ class Partition:
         room: Room | None = None,
         judge: Callable[[StreamState, Assessment], None] = _unjudged,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        backlog: Backlog | None = None,
     ) -> None:
         """Its process is ``owner``, a name that no other one ever has; the process's partitions share ``room``.
 
@@ -97,7 +104,8 @@ class Partition:
         self._patience = Patience(observer, pause)
         self._suspects = Suspects(None, owner=owner, end=0)
         self._recorded: Mark | None = None
-        self._waiting: deque[tuple[Received, datetime]] = deque()
+        self._backlog = backlog or Backlog(Overload())
+        self._waiting: deque[Arrived] = deque()
         self._alone = asyncio.Lock()
         self._going = asyncio.Event()
         self._going.set()
@@ -157,17 +165,18 @@ class Partition:
         self._bytes += size_bytes(received)
         now = self._now()
         self._memory.hear(received.position.timestamp_ms, now)
-        self._waiting.append((received, now))
+        self._waiting.append(self._backlog.arrived(received, now, idle=self._ledger.unfinished == 1))
         self._begin_what_may()
 
     def _begin_what_may(self) -> None:
         """Begin what waits, up to the horizon that the broker has; a release that moves it is due before it is near."""
-        while self._waiting and self._suspects.may_begin(self._waiting[0][0].position.offset):
-            self._begin(*self._waiting.popleft())
+        while self._waiting and self._suspects.may_begin(self._waiting[0].received.position.offset):
+            self._begin(self._waiting.popleft())
         if self._suspects.is_short(self._ledger.next_offset):
             self._due.set()
 
-    def _begin(self, received: Received, received_at: datetime) -> None:
+    def _begin(self, arrived: Arrived) -> None:
+        received = arrived.received
         offset = received.position.offset
         try:
             self._suspects.judge(offset, self._settings.max_attempts)
@@ -176,7 +185,7 @@ class Partition:
             self._settle(received, self._desk.refuse(received, error))
             return
         self._suspects.begin(offset, event.stream_id)
-        self._lanes.put(event.stream_id, Job(received, event, received_at))
+        self._lanes.put(event.stream_id, Job(arrived, event))
 
     @property
     def load(self) -> int:
@@ -277,7 +286,7 @@ class Partition:
         if self._suspects.is_suspect(job.received.position.offset):
             return await self._try(job)
         async with self._room.beside():
-            return await self._desk.work(job.event, job.received, self._memory, job.received_at)
+            return await self._desk.work(job.event, job.arrived, self._memory, self._backlog)
 
     async def _try(self, job: Job) -> Conclusion:
         """Work a suspect with nothing else of this partition in work; one that seems to have killed, alone at all."""
@@ -292,7 +301,7 @@ class Partition:
         self._suspects.attempt(offset)
         await self._release()
         try:
-            conclusion = await self._desk.work(job.event, job.received, self._memory, job.received_at)
+            conclusion = await self._desk.work(job.event, job.arrived, self._memory, self._backlog)
         except (Held, Stopped) as error:
             self._suspects.excuse(offset)
             self._begin_what_may()

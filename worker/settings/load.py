@@ -198,6 +198,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "intake.drain_s must be below kafka.rebalance_timeout_s: who drains longer is thrown out of the group"
     if settings.kafka.session_timeout_s > settings.kafka.rebalance_timeout_s:
         yield "kafka.session_timeout_s must not be above kafka.rebalance_timeout_s"
+    if 0 < settings.overload.lateness_s <= settings.overload.first_keyframe_s:
+        yield "overload.first_keyframe_s must be below overload.lateness_s: what is older than that is shed"
     yield from link.mistakes(settings.kafka)
     yield from exposure.mistakes(settings.web)
     yield from collector.mistakes(settings.telemetry)

@@ -190,6 +190,18 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overload:
+    """What is left out when more comes than can be looked at. By default nothing: it waits, however late it gets."""
+
+    lateness_s: SecondsOrZero = 0.0
+    """A segment older than this when its turn comes is shed; once behind for as long, one older than 2 s. 0: none."""
+    first_keyframe_s: SecondsOrZero = 0.0
+    """Of one older than this only the first keyframe is looked at; once behind for lateness_s, of all. 0: of none."""
+    one_in: Count = 8
+    """However late: of so many segments of a stream in a row at least one is looked at. 1: each is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Jail:
     """The decoder processes."""
 
@@ -328,6 +340,7 @@ class Settings:
     streams: Streams = field(default_factory=Streams)
     fetch: Fetch = field(default_factory=Fetch)
     sampling: Sampling = field(default_factory=Sampling)
+    overload: Overload = field(default_factory=Overload)
     jail: Jail = field(default_factory=Jail)
     matching: Matching = field(default_factory=Matching)
     scoring: Scoring = field(default_factory=Scoring)

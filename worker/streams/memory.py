@@ -41,6 +41,7 @@ def advance(state: StreamState, assessment: Assessment, *, preserve_before_s: fl
         coverage=covered,
         gap_s=gap_s,
         last_look_ms=_last_look_ms(state.last_look_ms, assessment),
+        shed_since_look=_shed_since_look(state.shed_since_look, assessment),
         material=_material(state, assessment),
         tenant=segment.tenant or state.tenant,
         account=segment.account or state.account,
@@ -68,6 +69,13 @@ def _last_look_ms(before_ms: int | None, assessment: Assessment) -> int | None:
         return before_ms
     at = wall(assessment.segment, assessment.looks[-1].offset_s).at
     return before_ms if at is None else round((at - EPOCH).total_seconds() * 1000)
+
+
+def _shed_since_look(before: int | None, assessment: Assessment) -> int | None:
+    """Count what was shed until something is looked at: what can't be decoded or was there before is no look."""
+    if assessment.looks:
+        return 0
+    return before + 1 if before is not None and assessment.outcome == "shed" else before
 
 
 def _material(state: StreamState, assessment: Assessment) -> str | None:

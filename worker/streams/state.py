@@ -60,6 +60,8 @@ class StreamState(Struct, frozen=True, kw_only=True):
     """The newest segments; those before are in ``older``."""
     recent_since_s: float = 0.0
     """On its own clock: what began before need not be preserved."""
+    shed_since_look: int | None = None
+    """How many of its segments were shed since one was looked at; None before the first look."""
     older: bytes = b""
     """The segments before ``tail``, packed; not in the snapshot."""
 
@@ -176,6 +178,7 @@ class _Snapshot(Struct, frozen=True, array_like=True, kw_only=True):
     sightings: tuple[Sighting, ...]
     tail: tuple[Kept, ...]
     recent_since_s: float
+    shed_since_look: int | None = None
 
 
 class _HeadRisk(Struct, array_like=True):

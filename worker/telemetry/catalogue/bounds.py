@@ -35,7 +35,7 @@ ERRORS: dict[Stage, tuple[str, ...]] = {
 """The contract's dead letters: stage to errors."""
 
 WHYS: dict[Outcome, tuple[str, ...]] = {
-    "assessed": ("late", "restarted", "partial"),
+    "assessed": ("late", "restarted", "partial", "hurried"),
     "skipped": ("no_video", "no_keyframe", "repeat", "plan"),
     "shed": ("lateness", "overload"),
 }
@@ -67,7 +67,8 @@ Unwatched = Literal[
     "missing", "fetch", "decode", "score", "no_video", "no_keyframe", "plan", "lateness", "overload", "unmeasured"
 ]
 """Why media was not watched: its segments never came (a gap in the numbers), it failed at a step, it was skipped or
-shed and why, or an assessed segment had fewer looks than its length asks for."""
+shed and why, or an assessed segment had fewer looks than its length asks for (``overload``: since only its first
+keyframe was looked at)."""
 UNWATCHED: tuple[Unwatched, ...] = get_args(Unwatched)
 
 Unready = Literal["joining", "halted", "parked", "failing", "restoring", "held"]

@@ -37,7 +37,10 @@ METRICS = (
         kind="counter",
         unit="segments",
         meaning="Segments whose outcome has a reason: why one was skipped or shed, or how an assessed one was odd.",
-        action="no_video, no_keyframe: tell the publisher. partial, restarted: look at his encoder. repeat: retries.",
+        action=(
+            "no_video, no_keyframe: tell the publisher. partial, restarted: look at his encoder. repeat: retries. "
+            "lateness, overload, hurried: more comes than can be looked at, add workers."
+        ),
         labels=("outcome", "why"),
         values=tuple((outcome, why) for outcome, whys in WHYS.items() for why in whys),
     ),

@@ -1,0 +1,81 @@
+"""How old the events are whose turn comes, and whether their partition stands behind. Pure.
+
+An event's age is how long the broker had it before it was consumed, and how long it has waited here since. The first is
+told by the record's timestamp, which a publisher may set to anything where the topic has CreateTime. So it counts for
+no more than the median of the partition's last nine: half of them must lie to make a stream old that is not, and have
+it shed. A timestamp of the future makes nobody younger than the time that it has waited here.
+
+A partition *stands behind* when nothing in it was near live for longer than ``overload.lateness_s``, and it was never
+idle: a queue that does not go away by itself only makes everything late (K. Nichols, V. Jacobson, Controlling queue
+delay, CACM 55, 2012; B. Maurer, Fail at scale, ACM Queue 13, 2015). A burst or a restart stays below that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from statistics import median_low
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from worker.records import Received
+
+if TYPE_CHECKING:
+    from worker.settings.tree import Overload
+
+RECORDS = 9
+"""So many records say how far behind a partition is."""
+NEAR_LIVE_S = 1.0
+"""Whatever is no older when its turn comes was not kept waiting: fetching, batching and clocks take as much."""
+
+
+class Arrived(Struct, frozen=True):
+    """A consumed record."""
+
+    received: Received
+    at: datetime
+    """When it was consumed, UTC."""
+    behind_s: float = 0.0
+    """How far behind live its partition was then, as far as that can be believed."""
+
+
+class Backlog:
+    """What of one partition has to wait. Every ``now`` is the wall clock, UTC."""
+
+    def __init__(self, limits: Overload) -> None:
+        """Nothing has come yet."""
+        self._limits = limits
+        self._behind_s: deque[float] = deque(maxlen=RECORDS)
+        self._near_live_at: datetime | None = None
+        self._turn_at: datetime | None = None
+
+    def arrived(self, received: Received, now: datetime, *, idle: bool) -> Arrived:
+        """Take in a record that has been consumed; ``idle``: nothing else of the partition is in work or waiting."""
+        if idle or self._near_live_at is None:
+            self._near_live_at = now
+        timestamp_ms = received.position.timestamp_ms
+        own_s = max(0.0, now.timestamp() - timestamp_ms / 1000) if timestamp_ms >= 0 else 0.0
+        self._behind_s.append(own_s)
+        return Arrived(received, now, min(own_s, median_low(self._behind_s)))
+
+    def age_s(self, arrived: Arrived, now: datetime) -> float:
+        """Return how old an event is; never negative."""
+        return arrived.behind_s + max(0.0, (now - arrived.at).total_seconds())
+
+    def turn(self, age_s: float, now: datetime) -> None:
+        """Note that an event of this age had its turn: it is decoded now, or shed.
+
+        Where nothing had its turn for as long as it takes to stand behind, nobody knows: that time begins anew.
+        """
+        unknown = self._turn_at is not None and self._longer(self._turn_at, now)
+        if age_s <= NEAR_LIVE_S or unknown:
+            self._near_live_at = now
+        self._turn_at = now
+
+    def stands(self, now: datetime) -> bool:
+        """Return whether the partition stands behind."""
+        return self._near_live_at is not None and self._longer(self._near_live_at, now)
+
+    def _longer(self, since: datetime, now: datetime) -> bool:
+        return 0 < self._limits.lateness_s < (now - since).total_seconds()
