@@ -99,6 +99,20 @@ def test_a_retired_decoders_cpu_counts_as_the_decoders():
 
 
 @linux
+def test_a_core_is_as_busy_as_what_runs_on_it():
+    """Whoever it is; and sleeping is not being busy."""
+    allowed = os.sched_getaffinity(0)
+    core = min(allowed)
+    before = cpu.busy_s([core])
+    burning = "import time\nwhile time.process_time() < 0.3: pass"
+    with cores.on(frozenset([core])):
+        subprocess.run([sys.executable, "-c", burning], check=True)
+    assert cpu.busy_s([core]) - before >= 0.25
+    assert cpu.busy_s([]) == 0
+    assert os.sched_getaffinity(0) == allowed
+
+
+@linux
 def test_a_process_that_is_no_more_has_spent_nothing():
     """The figures then don't end in an error of the benchmark's own; that it ended is told elsewhere."""
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.part import NotHere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Cores = frozenset[int]
 
@@ -30,6 +34,31 @@ def split(measured: int = 1) -> Split:
     if len(ours) <= measured:
         raise NotHere(f"needs {measured + 1} cores or more: broker and generator have their own; there are {len(ours)}")
     return Split(frozenset(ours[:measured]), frozenset(ours[measured:]))
+
+
+@contextmanager
+def on(cores: Cores | None) -> Iterator[None]:
+    """Be on some cores for a while; what starts meanwhile stays there, and counts them as all that it has."""
+    if cores is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def held(pid: int, cores: Cores) -> Iterator[None]:
+    """Keep a process that runs already on some cores for a while."""
+    before = frozenset(os.sched_getaffinity(pid))
+    pin(pid, cores)
+    try:
+        yield
+    finally:
+        pin(pid, before)
 
 
 def pin(pid: int, cores: Cores) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 TICKS = os.sysconf("SC_CLK_TCK")
+IDLE, IO_WAIT = 3, 4
+"""Places in /proc/stat's line of a core."""
 
 
 class WorkerCpu(Struct, frozen=True, kw_only=True):
@@ -41,6 +46,14 @@ class WorkerCpu(Struct, frozen=True, kw_only=True):
             f"{prefix}zygote": self.zygote,
             f"{prefix}decoders": self.decoders,
         }
+
+
+def busy_s(cores: Iterable[int]) -> float:
+    """Seconds that some cores were not idle since the machine started, whoever had them; a hypervisor's share too."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    named = {f"cpu{core}" for core in cores}
+    ticks = [list(map(int, line.split()[1:9])) for line in lines if line.split()[0] in named]
+    return sum(sum(each) - each[IDLE] - each[IO_WAIT] for each in ticks) / TICKS
 
 
 class Tree(NamedTuple):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from benchmarks.rig.cores import on
 from worker.settings.rows import describe, shown
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def started(
 ) -> Iterator[Process]:
     """Start Python on some cores; end it with the block, by force if it does not end by itself."""
     log = folder / f"{what}.log"
-    with log.open("wb") as out, _on(cores):
+    with log.open("wb") as out, on(cores):
         popen = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
@@ -110,20 +111,6 @@ def started(
         except subprocess.TimeoutExpired:
             popen.kill()
             popen.wait()
-
-
-@contextmanager
-def _on(cores: Cores | None) -> Iterator[None]:
-    """Be on some cores while something starts: it inherits them, and so counts them as all that it has."""
-    if cores is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def environment(settings: Settings) -> dict[str, str]:
