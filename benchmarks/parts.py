@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.load import part as load
 from benchmarks.stages import part as stages
 
 if TYPE_CHECKING:
     from benchmarks.part import Part
 
-PARTS: tuple[Part[Any], ...] = (stages.PART,)
+PARTS: tuple[Part[Any], ...] = (stages.PART, load.PART)

@@ -176,6 +176,11 @@ class Broker:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else ""
 
     @property
+    def pid(self) -> int:
+        """Its process id. It was started."""
+        return self._running().pid
+
+    @property
     def on(self) -> bool:
         """Whether it was started and not ended by us."""
         return self._process is not None
