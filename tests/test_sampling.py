@@ -203,6 +203,16 @@ def test_a_stretched_view_shows_everything_and_a_cropped_one_the_middle():
     assert cropped[25, 2].astype(int)[1] < 90
 
 
+def test_neighbours_in_a_view_do_not_share_their_colour():
+    """Stripes of two colours, each as wide as a pixel of the view, come out as two colours."""
+    red, blue = (200, 30, 60), (40, 60, 190)
+    stripes = np.array([red, blue] * 16, np.uint8).repeat(8, axis=0)[None].repeat(64, axis=0)
+    data = make_segment(width=256, height=64, seconds=0.1, picture=lambda _: stripes, crf=4)
+    view = first_keyframe(data, lambda key: key.picture(View(height=8, width=32, fit="stretch")))
+    assert np.abs(view[:, ::2].astype(int) - red).max() <= 12
+    assert np.abs(view[:, 1::2].astype(int) - blue).max() <= 12
+
+
 def test_a_sliver_is_cropped_without_being_blown_up():
     """A very long picture has its middle cut out first: the view is right, and no giant picture is made."""
     data = make_segment(width=2048, height=16, seconds=0.2, container="mp4")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 
 from av.packet import Packet
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
 from worker.errors import SegmentError
 from worker.records import CODECS
@@ -76,7 +75,7 @@ class Video:
             SegmentError: Stage ``decode``: the first keyframe can't be decoded, or is larger than ``ask.max_pixels``.
                 Damage after a whole keyframe sets ``damaged`` instead.
         """
-        reformatter, taken, missed, last_s = VideoReformatter(), 0, 0, 0.0
+        taken, missed, last_s = 0, 0, 0.0
         for packet, offset_s in self._timeline.keyframes:
             if taken >= self._ask.max_keyframes:
                 return
@@ -96,7 +95,7 @@ class Video:
                 self.keyframes_seen, missed = self.keyframes_seen - 1, missed + 1
                 continue
             taken, last_s = taken + 1, offset_s
-            yield Keyframe(frame, offset_s, reformatter)
+            yield Keyframe(frame, offset_s)
 
     def _read(self, container: InputContainer, stream: VideoStream) -> None:
         """Every video packet into the timeline."""
