@@ -149,7 +149,7 @@ class Video:
 
     def _check_announced(self, packet: Packet[VideoStream], context: VideoCodecContext) -> None:
         """Before the decoder makes room for it: how large a picture do the parameter sets announce?"""
-        for width, height in coded_sizes(context.codec.canonical_name, bytes(packet), context.extradata or b""):
+        for width, height in coded_sizes(context.codec.canonical_name, memoryview(packet), context.extradata or b""):
             self._raise_if_coded_larger(width, height)
 
     def _raise_if_larger(self, width: int, height: int) -> None:
