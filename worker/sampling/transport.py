@@ -27,7 +27,8 @@ the counter."""
 MARKED, UNIT_START, ADAPTED, PAYLOAD, COUNTER = 0x80_0000, 0x40_0000, 0x20, 0x10, 0x0F
 """``transport_error_indicator``, ``payload_unit_start_indicator``, both bits of ``adaptation_field_control``,
 ``continuity_counter``."""
-MOST_PID = 0x1FFF
+CARRIED = 0xFF << 24 | 0x1FFF << 8 | PAYLOAD
+"""What says of which stream a packet carries something."""
 
 
 class Transport:
@@ -92,14 +93,16 @@ class Transport:
 
     def _find_broken(self, pid: int) -> NDArray[np.intp]:
         """Numbers of the packets that are out of step, marked as broken, or followed by a gap in the counter."""
-        unsynced = np.flatnonzero(self._heads >> 24 != SYNC)
+        odd = np.flatnonzero(self._heads & (0xFF << 24 | MARKED) != SYNC << 24)
+        if len(odd):  # of other streams' packets, a mark says nothing
+            odd = odd[(self._heads[odd] >> 24 != SYNC) | (self._heads[odd] & CARRIED == _carrying(pid))]
         mine = self._with_payload(pid)
         heads = self._heads[mine]
-        marked = mine[heads & MARKED != 0]
         # A packet may be sent twice: the same counter is no gap.
         jumps = np.flatnonzero((heads[1:] - heads[:-1]) & COUNTER > 1)
-        gaps = jumps[~self._announced(mine[jumps + 1])]
-        return np.concatenate([unsynced, marked, mine[gaps]])
+        if len(jumps):
+            jumps = jumps[~self._announced(mine[jumps + 1])]
+        return np.concatenate([odd, mine[jumps]])
 
     def _announced(self, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these packets say themselves that their counter jumps (``discontinuity_indicator``)."""
@@ -115,9 +118,13 @@ class Transport:
     def _with_payload(self, pid: int) -> NDArray[np.intp]:
         """Numbers of the packets that carry something of a stream."""
         if pid not in self._carried:
-            carrying = SYNC << 24 | pid << 8 | PAYLOAD
-            self._carried[pid] = np.flatnonzero(self._heads & (0xFF << 24 | MOST_PID << 8 | PAYLOAD) == carrying)
+            self._carried[pid] = np.flatnonzero(self._heads & CARRIED == _carrying(pid))
         return self._carried[pid]
+
+
+def _carrying(pid: int) -> int:
+    """The bits of ``CARRIED`` in a packet that carries something of a stream."""
+    return SYNC << 24 | pid << 8 | PAYLOAD
 
 
 def transport(view: memoryview) -> Transport | None:
@@ -125,11 +132,12 @@ def transport(view: memoryview) -> Transport | None:
 
     A segment may start inside a packet; so the first sync byte may be anywhere in the first packet's length.
     """
-    head = np.frombuffer(view[: (PROOF + 1) * max(SIZES)], np.uint8)
+    head = bytes(view[: (PROOF + 1) * max(SIZES)])
     for size in SIZES:
-        for offset in np.flatnonzero(head[:size] == SYNC):
+        offset = head.find(SYNC, 0, size)
+        while 0 <= offset <= len(head) - size:
             marks = head[offset::size][:PROOF]
-            whole = len(head) - offset >= size
-            if whole and (marks == SYNC).all() and (len(marks) > 1 or offset == 0):
-                return Transport(view, int(offset), size)
+            if marks.count(SYNC) == len(marks) and (len(marks) > 1 or offset == 0):
+                return Transport(view, offset, size)
+            offset = head.find(SYNC, offset + 1, size)
     return None
