@@ -40,6 +40,12 @@ def sampled(data, init=None, **changed):
         return video, [keyframe.offset_s for keyframe in video.keyframes()]
 
 
+def looked_at(data, **changed):
+    """The video after all its keyframes were taken, and their pictures."""
+    with open_video(data, None, ask(**changed)) as video:
+        return video, [keyframe.rgb() for keyframe in video.keyframes()]
+
+
 def first_keyframe(data, show):
     """What ``show`` makes of the first keyframe."""
     with open_video(data, None, ask()) as video:
@@ -220,6 +226,24 @@ def test_a_sliver_is_cropped_without_being_blown_up():
     whole = first_keyframe(data, lambda key: key.rgb())
     assert cropped.shape == (64, 64, 3)
     assert np.abs(cropped.mean((0, 1)) - whole[:, 1016:1032].mean((0, 1))).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("made", "least", "most"),
+    [
+        ({"codec": "h264", "encoder": {"preset": "veryfast"}}, 0.1, 3),
+        ({"codec": "hevc"}, 0.1, 3),
+        ({"container": "webm", "codec": "vp8"}, 0, 0),
+    ],
+    ids=["h264", "hevc", "vp8"],
+)
+def test_without_the_loop_filter_a_keyframe_is_nearly_the_same(made, least, most):
+    """Its picture is coarser by a level or two, in VP8 not at all; times, counts and damage are what they were."""
+    data = make_segment(width=640, height=360, seconds=0.8, gop=10, crf=30, **made)
+    (whole, filtered), (coarse, raw) = looked_at(data, loop_filter=True), looked_at(data, loop_filter=False)
+    assert (coarse.keyframes_seen, coarse.damaged, coarse.duration_s) == (2, False, whole.duration_s)
+    for smooth, blocky in zip(filtered, raw, strict=True):
+        assert least <= np.abs(smooth.astype(int) - blocky).mean() <= most
 
 
 def test_pictures_are_what_was_put_in():
