@@ -12,7 +12,9 @@ from support.assessments import PDQ, START, a_match, a_segment
 
 from worker.assess import WHOLE, Assessor, Plan
 from worker.errors import Held, SegmentError
+from worker.loaded import plan
 from worker.records import EventId, Frame, FrameHash, Initialisation, Reference, Sample, Score, View
+from worker.settings.tree import Sampling, Settings
 from worker.streams import memory
 from worker.streams.state import StreamState
 
@@ -84,14 +86,14 @@ class Stations:
         return tuple({"card": Score(score=0.5, probability=0.5)} for _ in pictures)
 
 
-def assessor(stations: Stations, *, classifier: bool = True) -> Assessor:
+def assessor(stations: Stations, *, classifier: bool = True, asking: Plan = PLAN) -> Assessor:
     """An assessor over these stations."""
     return Assessor(
         source=stations,
         decoder=stations,
         known=stations,
         classifier=stations if classifier else None,
-        plan=PLAN,
+        plan=asking,
         on_stage=lambda _segment, _name, _seconds: None,
     )
 
@@ -224,6 +226,15 @@ async def test_the_initialisation_of_a_media_segment_is_its_own_reference_else_t
     await assess(stations, a_segment(0, content_type=content_type, init=reference), init=b"from the event")
     media = next(asked[1] for asked in stations.asked if asked[0] == "decode")
     assert media.init == expected
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_the_loop_filter_is_the_operators_choice(on):
+    """The setting comes out at the decoder."""
+    stations = Stations(a_sample(a_frame()))
+    chosen = assessor(stations, asking=plan(Settings(sampling=Sampling(loop_filter=on))))
+    await chosen.assess(a_segment(0), STATE, None, START)
+    assert next(asked[2] for asked in stations.asked if asked[0] == "decode").loop_filter is on
 
 
 async def test_without_a_classifier_no_pictures_are_asked_for():

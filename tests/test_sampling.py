@@ -40,6 +40,12 @@ def sampled(data, init=None, **changed):
         return video, [keyframe.offset_s for keyframe in video.keyframes()]
 
 
+def looked_at(data, **changed):
+    """The video after all its keyframes were taken, and their pictures."""
+    with open_video(data, None, ask(**changed)) as video:
+        return video, [keyframe.rgb() for keyframe in video.keyframes()]
+
+
 def first_keyframe(data, show):
     """What ``show`` makes of the first keyframe."""
     with open_video(data, None, ask()) as video:
@@ -203,6 +209,16 @@ def test_a_stretched_view_shows_everything_and_a_cropped_one_the_middle():
     assert cropped[25, 2].astype(int)[1] < 90
 
 
+def test_neighbours_in_a_view_do_not_share_their_colour():
+    """Stripes of two colours, each as wide as a pixel of the view, come out as two colours."""
+    red, blue = (200, 30, 60), (40, 60, 190)
+    stripes = np.array([red, blue] * 16, np.uint8).repeat(8, axis=0)[None].repeat(64, axis=0)
+    data = make_segment(width=256, height=64, seconds=0.1, picture=lambda _: stripes, crf=4)
+    view = first_keyframe(data, lambda key: key.picture(View(height=8, width=32, fit="stretch")))
+    assert np.abs(view[:, ::2].astype(int) - red).max() <= 12
+    assert np.abs(view[:, 1::2].astype(int) - blue).max() <= 12
+
+
 def test_a_sliver_is_cropped_without_being_blown_up():
     """A very long picture has its middle cut out first: the view is right, and no giant picture is made."""
     data = make_segment(width=2048, height=16, seconds=0.2, container="mp4")
@@ -210,6 +226,24 @@ def test_a_sliver_is_cropped_without_being_blown_up():
     whole = first_keyframe(data, lambda key: key.rgb())
     assert cropped.shape == (64, 64, 3)
     assert np.abs(cropped.mean((0, 1)) - whole[:, 1016:1032].mean((0, 1))).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("made", "least", "most"),
+    [
+        ({"codec": "h264", "encoder": {"preset": "veryfast"}}, 0.1, 3),
+        ({"codec": "hevc"}, 0.1, 3),
+        ({"container": "webm", "codec": "vp8"}, 0, 0),
+    ],
+    ids=["h264", "hevc", "vp8"],
+)
+def test_without_the_loop_filter_a_keyframe_is_nearly_the_same(made, least, most):
+    """Its picture is coarser by a level or two, in VP8 not at all; times, counts and damage are what they were."""
+    data = make_segment(width=640, height=360, seconds=0.8, gop=10, crf=30, **made)
+    (whole, filtered), (coarse, raw) = looked_at(data, loop_filter=True), looked_at(data, loop_filter=False)
+    assert (coarse.keyframes_seen, coarse.damaged, coarse.duration_s) == (2, False, whole.duration_s)
+    for smooth, blocky in zip(filtered, raw, strict=True):
+        assert least <= np.abs(smooth.astype(int) - blocky).mean() <= most
 
 
 def test_pictures_are_what_was_put_in():

@@ -109,6 +109,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     max_pixels: int
     max_streams: int
     max_bytes: int
+    loop_filter: bool = True
     at_once: int = 8
     """Segments from decoding to scoring at once: their pictures are in memory, up to ``max_keyframes`` of each."""
 
@@ -219,6 +220,7 @@ class Assessor:
             view=self._classifier.view if self._classifier else None,
             max_pixels=plan.max_pixels,
             max_streams=plan.max_streams,
+            loop_filter=plan.loop_filter,
         )
 
     def _match(self, segment: Segment, sample: Sample) -> list[tuple[Match, ...]]:

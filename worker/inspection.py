@@ -172,6 +172,7 @@ def _plan(settings: Settings, view: View | None, *, as_planned: bool) -> Plan:
         max_pixels=settings.jail.max_pixels,
         max_streams=settings.jail.max_streams,
         max_bytes=settings.fetch.max_bytes,
+        loop_filter=settings.sampling.loop_filter,
     )
 
 

@@ -79,6 +79,7 @@ def plan(settings: Settings) -> Plan:
         max_pixels=settings.jail.max_pixels,
         max_streams=settings.jail.max_streams,
         max_bytes=settings.fetch.max_bytes,
+        loop_filter=settings.sampling.loop_filter,
         at_once=2 * ((settings.jail.processes or cores()) + (settings.scoring.threads or cores())),
     )
 

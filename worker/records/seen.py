@@ -58,6 +58,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """None where no classifier wants pictures."""
     max_pixels: int
     max_streams: int
+    loop_filter: bool = True
+    """False: H.264 and HEVC without their deblocking. Less to do, and not quite the picture that was sent."""
 
 
 class FrameHash(Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ MALFORMED = (
 """What PyAV has been seen to raise, or may raise, on malformed media."""
 NAME_MARKS: dict[Demuxer, bytes] = {"mov": b"mdt", "matroska": b"\x67\xc8"}
 """Bytes that each entry of metadata has: of ``mdta`` (QuickTime's keys), and the SimpleTag element (RFC 9559)."""
+PAIR = "<u2"
 CHANCE = 16_384
 """Two given bytes are seen once in 65,536 of any others; four times as often is still taken for chance."""
 
@@ -78,13 +79,25 @@ def _check_names(source: Source) -> None:
     if mark is None:
         return
     for part in source.parts:
-        data = np.frombuffer(part, np.uint8)
-        places = len(data) - len(mark) + 1
-        marked = data[:places] == mark[0]
-        for at, byte in enumerate(mark[1:], 1):
-            marked &= data[at : at + places] == byte
-        if np.count_nonzero(marked) > MOST_NAMES + len(part) // CHANCE:
+        if _pairs(part, mark) > MOST_NAMES and _marks(part, mark) > MOST_NAMES + len(part) // CHANCE:
             raise SegmentError("decode", "corrupt", f"more than {MOST_NAMES} entries of metadata")
+
+
+def _pairs(part: memoryview, mark: bytes) -> int:
+    """How often a mark's first two bytes stand anywhere: no less often than the mark, and twice as quick to count."""
+    even = np.frombuffer(part[: len(part) & ~1], PAIR)
+    odd = np.frombuffer(part[1 : 1 + (len(part) - 1 & ~1)], PAIR)
+    pair = int.from_bytes(mark[:2], "little")
+    return int(np.count_nonzero(even == pair) + np.count_nonzero(odd == pair))
+
+
+def _marks(part: memoryview, mark: bytes) -> int:
+    data = np.frombuffer(part, np.uint8)
+    places = len(data) - len(mark) + 1
+    marked = data[:places] == mark[0]
+    for at, byte in enumerate(mark[1:], 1):
+        marked &= data[at : at + places] == byte
+    return int(np.count_nonzero(marked))
 
 
 def _has_too_many_tracks(source: Source, most: int) -> bool:

@@ -7,6 +7,7 @@ read here: ITU-T H.264 7.3.2.1.1, H.265 7.3.2.2 and 7.3.3.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from worker.sampling.limits import MOST_UNITS
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NalCodec = Literal["h264", "hevc"]
+Bytes = bytes | memoryview
+
+START = re.compile(b"\0\0\1")
+"""A start code; looked for so, a packet need not be copied out of the container's memory first."""
 
 BLOCK = 64
 """The coded size is the picture's, rounded up to whole blocks, which have at most so many pixels a side."""
@@ -54,7 +59,7 @@ class _Bits:
         return (code + 1) // 2 if code & 1 else -(code // 2)
 
 
-def coded_sizes(codec: str, packet: bytes, extradata: bytes) -> Iterator[tuple[int, int]]:
+def coded_sizes(codec: str, packet: Bytes, extradata: bytes) -> Iterator[tuple[int, int]]:
     """Width and height, in pixels as coded, of every parameter set before a packet's first slice.
 
     Args:
@@ -105,19 +110,25 @@ def _configured(codec: NalCodec, extradata: bytes) -> Iterator[bytes]:
                 yield _body(codec, unit)
 
 
-def _units(codec: NalCodec, data: bytes, length_bytes: int) -> Iterator[bytes]:
+def _units(codec: NalCodec, data: Bytes, length_bytes: int) -> Iterator[bytes]:
     """The parameter sets before the first slice."""
-    at = 0 if length_bytes else data.find(b"\0\0\1") + 3
+    at = 0 if length_bytes else _after_start(data, 0)
     for _ in range(MOST_UNITS):
         start = at + length_bytes
-        if start >= len(data) or (not length_bytes and at == 2):  # noqa: PLR2004  # ``find`` found nothing
+        if start >= len(data):
             return
-        unit = data[start : start + SET_BYTES]
+        unit = bytes(data[start : start + SET_BYTES])
         if _is_slice(codec, unit):
             return
         if _is_set(codec, unit):
             yield _body(codec, unit)
-        at = start + int.from_bytes(data[at:start], "big") if length_bytes else data.find(b"\0\0\1", start) + 3
+        at = start + int.from_bytes(data[at:start], "big") if length_bytes else _after_start(data, start)
+
+
+def _after_start(data: Bytes, at: int) -> int:
+    """Where the next unit begins; the end where none does."""
+    found = START.search(data, at)
+    return len(data) if found is None else found.end()
 
 
 def _is_set(codec: NalCodec, unit: bytes) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
-from fractions import Fraction
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from worker.errors import SegmentError
@@ -21,12 +20,8 @@ WRAP_TICKS = 1 << 33
 TS_CLOCK_HZ = 90_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Tick:
-    """One frame's presentation time and duration, in the stream's time base."""
-
-    pts: int
-    duration: int
+Tick = tuple[int, int]
+"""One frame's presentation time and duration, in the stream's time base."""
 
 
 class Timeline:
@@ -60,44 +55,49 @@ class Timeline:
         self.full = False
         self.damaged = False
         self.is_cut_off = False
-        self._time_base = Fraction(1, TS_CLOCK_HZ)
-        self._shown: list[_Tick] = []
-        self._hidden: list[_Tick] = []
+        self._last: Packet[VideoStream] | None = None
+        self._shown: list[Tick] = []
+        self._hidden: list[Tick] = []
         self._keys: list[tuple[Packet[VideoStream], int]] = []
         self._hidden_keys: list[tuple[Packet[VideoStream], int]] = []
         self._leading: set[int] = set()
         self._positions: list[int] = []
 
     def add(self, packet: Packet[VideoStream]) -> None:
-        """One packet, in decoding order; the one that is too much is left out."""
+        """One packet, in decoding order; the one that is too much is left out. There are hundreds of them."""
         self._bytes_left -= packet.size
         if self.packets >= MOST_PACKETS or self._bytes_left < 0:
             self.full = self.damaged = True
             return
-        self._time_base = packet.time_base
         self.packets += 1
-        self.damaged |= packet.is_corrupt or (self.packets == 1 and self._is_damaged(packet.stream.id))
-        self.is_cut_off = self.packets == 1 and not self.is_whole(packet)
-        if packet.pos is not None:
-            self._positions.append(packet.pos)
-        tick = _Tick(self._placed(packet), packet.duration or 0)
-        shown, keys = (self._hidden, self._hidden_keys) if packet.is_discard else (self._shown, self._keys)
-        shown.append(tick)
+        self._last = packet
+        if packet.is_corrupt:
+            self.damaged = True
+        position, pts, hidden = packet.pos, packet.pts, packet.is_discard
+        if position is not None:
+            self._positions.append(position)
+        ticks = self._hidden if hidden else self._shown
+        if pts is None:
+            pts = _placed(packet, ticks)
+        ticks.append((pts, packet.duration or 0))
+        keys = self._hidden_keys if hidden else self._keys
         if packet.is_keyframe:
-            keys.append((packet, tick.pts))
-        elif keys and tick.pts < keys[0][1]:
-            self._leading.add(tick.pts)
+            keys.append((packet, pts))
+        elif keys and pts < keys[0][1]:
+            self._leading.add(pts)
 
     def close(self) -> None:
         """All packets are there: work out the times. Raises SegmentError where they are absurd."""
-        ticks = sorted(self._shown or self._hidden, key=lambda tick: tick.pts)
-        if not ticks:
+        if self._last is None:
             return
-        seconds = float(self._time_base)
-        first = next((tick.pts for tick in ticks if tick.pts not in self._leading), ticks[0].pts)
+        self.damaged |= self._is_damaged(self._last.stream.id)
+        self.is_cut_off = self.packets == 1 and not self.is_whole(self._last)
+        ticks = sorted(self._shown or self._hidden, key=itemgetter(0))
+        seconds = float(self._last.time_base)
+        first = next((pts for pts, _ in ticks if pts not in self._leading), ticks[0][0])
         self.start_s = self._on_the_clock(first) * seconds
         length = _last_duration(ticks, measured=self._wraps)
-        self.duration_s = None if length is None else (ticks[-1].pts - ticks[0].pts + length) * seconds
+        self.duration_s = None if length is None else (ticks[-1][0] - ticks[0][0] + length) * seconds
         self.keyframes = [(packet, max(0, pts - first) * seconds) for packet, pts in self._keys or self._hidden_keys]
         times_s = (self.start_s, self.duration_s or 0.0, *(offset_s for _, offset_s in self.keyframes))
         if not all(abs(time_s) <= LONGEST_S for time_s in times_s):
@@ -116,20 +116,19 @@ class Timeline:
     def _is_damaged(self, pid: int) -> bool:
         return self._transport is not None and self._transport.damaged(pid)
 
-    def _placed(self, packet: Packet[VideoStream]) -> int:
-        """A packet's presentation time, which FFmpeg has unwrapped; where it has none, the last one's end."""
-        pts = packet.pts if packet.pts is not None else packet.dts
-        if pts is None:
-            ticks = self._hidden if packet.is_discard else self._shown
-            return ticks[-1].pts + ticks[-1].duration if ticks else 0
-        return pts
-
     def _on_the_clock(self, pts: int) -> int:
         return pts % WRAP_TICKS if self._wraps else pts
 
 
-def _last_duration(ticks: list[_Tick], *, measured: bool) -> int | None:
+def _placed(packet: Packet[VideoStream], before: list[Tick]) -> int:
+    """When a packet without a presentation time is shown: at its decoding time, or else when the one before ends."""
+    if packet.dts is not None:
+        return packet.dts
+    return sum(before[-1]) if before else 0
+
+
+def _last_duration(ticks: list[Tick], *, measured: bool) -> int | None:
     """How long the last frame is shown: MPEG-TS doesn't say, so there the distance of the last two goes first."""
-    gap = ticks[-1].pts - ticks[-2].pts if len(ticks) > 1 else 0
-    stated = ticks[-1].duration
+    gap = ticks[-1][0] - ticks[-2][0] if len(ticks) > 1 else 0
+    stated = ticks[-1][1]
     return (gap or stated if measured else stated or gap) or None

@@ -192,6 +192,8 @@ class Sampling:
     """The first keyframe of each segment, and those so many seconds after the last one taken. 0: every keyframe."""
     max_keyframes: Count = 64
     """Most keyframes taken from one segment."""
+    loop_filter: bool = True
+    """false: H.264 and HEVC without deblocking; less CPU, hashes and scores a little off (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
