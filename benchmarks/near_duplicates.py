@@ -20,7 +20,6 @@ from time import thread_time
 from typing import TYPE_CHECKING, NamedTuple
 
 import av
-from av.video.reformatter import VideoReformatter
 from msgspec.structs import replace
 from support.assessments import START, a_segment, an_assessment
 from support.media import make_segment
@@ -124,12 +123,11 @@ def encoded(shows: Shows, ask: Ask) -> list[Seen]:
 def filmed(media: Path, clip: str, view: View) -> Iterator[list[Seen]]:
     """Looks at a real clip every LOOK_S, beginning at four moments; each as a stream of its own."""
     frames = list(_frames(media, clip))
-    reformatter = VideoReformatter()
     for begin_s in (0.0, 0.5, 1.0, 1.5):
         found, next_s = [], begin_s
         for at_s, frame in frames:
             if at_s >= next_s:
-                keyframe = Keyframe(frame, at_s, reformatter)
+                keyframe = Keyframe(frame, at_s)
                 found.append(Seen(pdq(keyframe.rgb()), keyframe.picture(view)))
                 next_s += LOOK_S
         yield found

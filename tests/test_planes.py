@@ -9,7 +9,6 @@ from statistics import mean
 import av
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -51,7 +50,7 @@ def of_picture(picture, layout="yuv420p", matrix=2, colours=LIMITED):
 
 def keyframe(made):
     """The frame as the sampler hands it on."""
-    return Keyframe(made, 0.0, VideoReformatter())
+    return Keyframe(made, 0.0)
 
 
 def rgb_of(made):

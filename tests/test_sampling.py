@@ -219,6 +219,28 @@ def test_neighbours_in_a_view_do_not_share_their_colour():
     assert np.abs(view[:, 1::2].astype(int) - blue).max() <= 12
 
 
+@pytest.mark.parametrize("side", range(34, 50, 2))
+def test_a_view_of_the_pictures_own_size_is_the_picture(side):
+    """Every column of it, also where FFmpeg would leave the last ones as the memory was."""
+    data = make_segment(width=side, height=side, seconds=0.1, crf=4)
+    view, whole = first_keyframe(
+        data, lambda key: (key.picture(View(height=side, width=side, fit="stretch")), key.rgb())
+    )
+    assert np.array_equal(view, whole)
+
+
+@pytest.mark.parametrize("matrix", ["ycgco", "bt2020c", "ictcp", "chroma-derived-nc", "smpte2085"])
+def test_colours_that_nobody_converts_are_looked_at_all_the_same(matrix):
+    """A byte in a header is not enough to go unseen: whole picture and view are there, as if nothing was said."""
+    plain = {"width": 128, "height": 96, "seconds": 0.1, "crf": 4}
+    marked = make_segment(**plain, encoder={"x264-params": f"colormatrix={matrix}"})
+    view = View(height=48, width=64, fit="stretch")
+    seen, unmarked = (
+        first_keyframe(data, lambda key: (key.rgb(), key.picture(view))) for data in (marked, make_segment(**plain))
+    )
+    assert all(map(np.array_equal, seen, unmarked))
+
+
 def test_a_sliver_is_cropped_without_being_blown_up():
     """A very long picture has its middle cut out first: the view is right, and no giant picture is made."""
     data = make_segment(width=2048, height=16, seconds=0.2, container="mp4")

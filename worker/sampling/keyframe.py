@@ -20,6 +20,11 @@ PLANES = "gbrp"
 """A plane for each of red, green and blue. Scaled into these, a pixel is the mean of what it covers to within rounding
 (0.4 levels on average); scaled into interleaved RGB, neighbours share their colour, all is 2 levels darker, and it
 takes longer."""
+COLOURS = frozenset({0, *planes.RED_AND_BLUE})
+"""Of FFmpeg's AVColorSpace what it makes RGB of: RGB itself, and those matrices."""
+NOT_SAID = 2
+RANGES = 3
+"""AVColorRange: not said, limited, full."""
 AREA = int(Interpolation.AREA)
 LONGEST = 4
 """From this ratio of the sides on, the middle is cut out before scaling: a sliver would become a huge picture."""
@@ -45,7 +50,7 @@ class Keyframe:
     """
 
     def __init__(self, frame: VideoFrame, offset_s: float) -> None:
-        self._frame = frame
+        self._frame = _with_known_colours(frame)
         self._turns = _quarter_turns(frame)
         self.offset_s = offset_s
         sides = (frame.width, frame.height)
@@ -80,7 +85,23 @@ class Keyframe:
         return scaled[top : top + height, left : left + width]
 
 
+def _with_known_colours(frame: VideoFrame) -> VideoFrame:
+    """A frame marked with colours that FFmpeg can't convert, as if nothing was said of them: players show it, too.
+
+    Else a byte in a header (YCgCo, ICtCp, BT.2020 with constant luminance, a number that means nothing) would be enough
+    for a stream not to be looked at.
+    """
+    if frame.colorspace not in COLOURS:
+        frame.colorspace = NOT_SAID
+    if frame.color_range >= RANGES:
+        frame.color_range = 0
+    return frame
+
+
 def _scale(frame: VideoFrame, width: int, height: int) -> Picture:
+    if (frame.width, frame.height) == (width, height):
+        # Where nothing is scaled, FFmpeg 8.1 leaves up to 8 columns of gbrp unwritten: what was in that memory before.
+        return _rgb(frame)
     planes = _scaler.reformatter.reformat(frame, width, height, PLANES, interpolation=AREA, threads=1)
     return np.asarray(planes.to_ndarray(format="rgb24", threads=1), np.uint8)
 
