@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 from support.assessments import START, a_look, a_match, a_segment, an_assessment, at_ms
 
 from worker import conclude
@@ -157,6 +158,24 @@ def test_a_long_segment_with_one_look_is_watched_in_part():
     assert told.media("watched") == pytest.approx(30.0)
     assert seen == pytest.approx(told.state.coverage.watched_s + told.state.coverage.unwatched_s)
     assert seen > 60.0
+
+
+def test_what_only_a_first_keyframe_was_looked_at_of_is_unwatched_for_overload():
+    """Further keyframes were left out: no encoder is to blame that a long segment was not watched whole."""
+    told = Told()
+    for number in range(2):
+        told.take(an_assessment(a_segment(number), duration_s=30.0, start_s=30.0 * number, why="hurried"))
+    assert told.media("unwatched", "overload") > 0.0
+    assert told.media("unwatched", "unmeasured") == pytest.approx(0.0)
+
+
+def test_shedding_is_told_in_the_log_once_a_minute():
+    """Whoever reads it sees that it goes on; a line for each segment would bury all else."""
+    with capture_logs() as lines:
+        told = Told()
+        for number in range(5):
+            told.take(an_assessment(a_segment(number), outcome="shed", why="lateness", looks=()))
+    assert [(line["event"], line["why"]) for line in lines] == [("segment shed", "lateness")]
 
 
 @settings(deadline=None, max_examples=60)

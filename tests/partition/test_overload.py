@@ -142,8 +142,8 @@ class Overloaded:
         """Let it be so late, and the partition so far behind that one can believe it: other streams' records say so."""
         await settle()
         self.at_s = at_s
-        for number in range(RECORDS):
-            self.accept(0, appended_s=at_s - by_s, stream_id=f"filler-{number}")
+        for _ in range(RECORDS):
+            self.accept(0, appended_s=at_s - by_s, stream_id=f"filler-{self.offset}")
         await settle()
 
     async def _log(self) -> LogRange:
@@ -288,16 +288,32 @@ async def test_once_behind_for_long_what_is_not_recent_is_shed_and_a_stream_with
     assert past.outcomes("known") == [WHOLE, WHOLE, WHOLE]
 
 
+async def test_a_partition_that_is_always_busy_and_near_live_sheds_nothing_below_the_limit():
+    """Many streams at once are no backlog: what matters is how old the segments are that have their turn."""
+    async with Overloaded(at_once=100) as past:
+        past.accept(0, appended_s=0.0)
+        await settle()
+        past.stations.gate.clear()
+        for seconds in (3.0, 6.0, 9.0, 12.0, 15.0):
+            await past.fall_behind(seconds, by_s=0.5)
+        await past.fall_behind(past.at_s, by_s=4.0)
+        past.accept(1, appended_s=past.at_s - 4.0)
+        past.stations.gate.set()
+        await settle()
+    assert past.outcomes() == [WHOLE, WHOLE]
+
+
 async def test_a_new_owner_knows_how_much_of_a_stream_was_shed():
     """A restart puts no look off: what is owed stands in the stream's snapshot."""
     async with Overloaded() as first:
         await first.fall_behind(60.0, by_s=60.0)
-        for number in range(4):
+        for number in range(3):
             first.accept(number, appended_s=2.0 * number)
         await settle()
     async with Overloaded(broker=first.broker) as second:
         second.at_s = 60.0
-        second.accept(4, appended_s=8.0)
+        for number in (3, 4):
+            second.accept(number, appended_s=2.0 * number)
         await settle()
     assert second.outcomes() == [FIRST, LATE, LATE, LATE, FIRST]
 

@@ -155,6 +155,7 @@ def test_a_partition_in_which_nothing_had_its_turn_for_long_does_not_stand_yet()
     backlog = Backlog(TEN)
     played(backlog, 0.0, until_s=2)
     backlog.arrived(came(5.0), later(100.0), idle=False)
+    assert not backlog.stands(later(100.0))
     backlog.turn(5.0, later(100.0))
     assert not backlog.stands(later(100.0))
 

@@ -202,6 +202,10 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     [
         ({"FRAMEWATCH_INTAKE_DRAIN_S": "60"}, "intake.drain_s"),
         ({"FRAMEWATCH_KAFKA_SESSION_TIMEOUT_S": "61"}, "kafka.session_timeout_s"),
+        (
+            {"FRAMEWATCH_OVERLOAD_LATENESS_S": "5", "FRAMEWATCH_OVERLOAD_FIRST_KEYFRAME_S": "5"},
+            "overload.first_keyframe_s",
+        ),
         ({"FRAMEWATCH_TOPICS_RISK": "segments"}, "topics.*: segments is named twice"),
     ],
 )

@@ -49,8 +49,15 @@ def test_a_snapshot_holds_all() -> None:
         play(*many(80)),
         risk=StreamRisk(value=1.25, peak=3.5, quiet_s=2.0, incident=an_incident()),
         sightings=(Sighting(list="l", entry="e", media_time_s=1.5, at_s=0.25),),
+        shed_since_look=3,
     )
     assert restore("stream-1", snapshot(state), state.older) == state
+
+
+def test_a_snapshot_of_before_shedding_is_of_a_stream_that_is_owed_a_look() -> None:
+    """An older Framewatch counted nothing: the next segment is looked at, however late."""
+    fields = msgspec.msgpack.decode(snapshot(play(*many(2))))
+    assert restore("stream-1", msgspec.msgpack.encode(fields[:-1])).shed_since_look is None
 
 
 def test_a_snapshot_is_small() -> None:

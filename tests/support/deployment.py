@@ -88,8 +88,8 @@ class Deployment:
 
     # --- publishing ---
 
-    async def send(self, *messages: Message) -> None:
-        """Publish, in order, acknowledged."""
+    async def send(self, *messages: Message, at: datetime | None = None) -> None:
+        """Publish, in order, acknowledged; with the timestamp ``at``, else with now's."""
         for message in messages:
             await self._producer.send_and_wait(
                 message.topic,
@@ -97,6 +97,7 @@ class Deployment:
                 key=message.key,
                 headers=list(message.headers),
                 partition=message.partition,
+                timestamp_ms=None if at is None else round(at.timestamp() * 1000),
             )
 
     def segment(self, stream_id: str, payload: Any, **more: Any) -> Message:

@@ -54,6 +54,7 @@ class Backlog:
         """Take in a record that has been consumed; ``idle``: nothing else of the partition is in work or waiting."""
         if idle or self._near_live_at is None:
             self._near_live_at = now
+        self._turn_at = self._turn_at or now
         timestamp_ms = received.position.timestamp_ms
         own_s = max(0.0, now.timestamp() - timestamp_ms / 1000) if timestamp_ms >= 0 else 0.0
         self._behind_s.append(own_s)
@@ -64,18 +65,17 @@ class Backlog:
         return arrived.behind_s + max(0.0, (now - arrived.at).total_seconds())
 
     def turn(self, age_s: float, now: datetime) -> None:
-        """Note that an event of this age had its turn: it is decoded now, or shed.
-
-        Where nothing had its turn for as long as it takes to stand behind, nobody knows: that time begins anew.
-        """
-        unknown = self._turn_at is not None and self._longer(self._turn_at, now)
-        if age_s <= NEAR_LIVE_S or unknown:
+        """Note that an event of this age had its turn: it is decoded now, or shed."""
+        if age_s <= NEAR_LIVE_S or self._longer(self._turn_at, now):
             self._near_live_at = now
         self._turn_at = now
 
     def stands(self, now: datetime) -> bool:
-        """Return whether the partition stands behind."""
-        return self._near_live_at is not None and self._longer(self._near_live_at, now)
+        """Return whether the partition stands behind.
 
-    def _longer(self, since: datetime, now: datetime) -> bool:
-        return 0 < self._limits.lateness_s < (now - since).total_seconds()
+        Where nothing had its turn for as long as that takes nobody knows, and the time begins anew.
+        """
+        return self._longer(self._near_live_at, now) and not self._longer(self._turn_at, now)
+
+    def _longer(self, since: datetime | None, now: datetime) -> bool:
+        return since is not None and 0 < self._limits.lateness_s < (now - since).total_seconds()
