@@ -16,7 +16,19 @@ TESTS = Path(__file__).parent
 SUPPORT = TESTS / "support"
 WORKER = TESTS.parent / "worker"
 
-GROUND = {"", "cores", "errors", "records", "settings", "uris", "references", "retention", "toml_lines", "topics"}
+GROUND = {
+    "",
+    "allocator",
+    "cores",
+    "errors",
+    "records",
+    "settings",
+    "uris",
+    "references",
+    "retention",
+    "toml_lines",
+    "topics",
+}
 """What everybody may know: the vocabulary, the errors, the settings' types, and small pure rules about texts."""
 STATIONS = {
     "escalation",

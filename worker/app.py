@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker import __version__, topics
+from worker import __version__, allocator, topics
 from worker.assess import Assessor
 from worker.breaker import Breaker
 from worker.console.about import about_worker
@@ -78,6 +78,7 @@ INIT_ROOM_BYTES = 256 * 1024
 def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises UsageError or Stopped."""
     _leave_no_core()
+    allocator.keep_what_is_freed()
     asyncio.run(_run(settings, Loaded(settings)))
 
 

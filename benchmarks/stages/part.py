@@ -30,10 +30,11 @@ from worker.scoring import session
 from worker.scoring.opennsfw import pack_opennsfw
 
 if TYPE_CHECKING:
-    from benchmarks.decoding.decoding import Jailed
+    from collections.abc import Iterator
 
     from benchmarks.clips import Clip
     from benchmarks.part import Run
+    from benchmarks.stages.decoding import Jailed
     from worker.scoring.session import Classifier
 
 DEMO = Path(__file__).parents[2] / "models" / "demo"

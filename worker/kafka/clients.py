@@ -24,6 +24,9 @@ RECORD_OVERHEAD_BYTES = 64 * 1024
 BATCH_BYTES = 256 * 1024
 """A partition's batches go one after the other: with aiokafka's 16 KiB a release of 1,000 streams takes a hundred. To a
 topic a batch is one message: its max.message.bytes is a MiB by default."""
+FETCH_BYTES = 8 * 1024 * 1024
+"""Of all partitions at once, in one answer: what the processor's caches hold. A backlog of 579 kB segments took 0.62 ms
+of CPU each to read, 0.89 ms with answers of 32 MiB and 0.9 to 1.0 ms with one segment in each."""
 STOP_S = 1.5
 """How long closing a client may take; aiokafka waits for a broker that is gone for ever."""
 CUT_S = 0.2
@@ -54,7 +57,7 @@ def _reader(kafka: Kafka, fetch_bytes: int | None = None, **more: Any) -> AIOKaf
         auto_offset_reset="none",
         isolation_level="read_committed",
         max_partition_fetch_bytes=largest,
-        fetch_max_bytes=max(largest, 32 * 1024 * 1024),
+        fetch_max_bytes=max(largest, FETCH_BYTES),
         fetch_max_wait_ms=100,
         **more,
     )
