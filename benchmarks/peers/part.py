@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.clips import Clip
+    from benchmarks.figures import Figure
     from benchmarks.part import Run
     from benchmarks.peers.pipelines import Load, Once, Scene, Way
     from benchmarks.peers.result import Hashing, Reading
@@ -150,8 +151,9 @@ def _pipelines(run: Run, quickest: str, scale: Scale, skipped: dict[str, str]) -
             measured=split.measured,
         )
         every = pipelines.ways(quickest, quick=run.quick)
-        found = _rounds(run, every, scene, scale.load, scale.pipeline_rounds, "demo")
-        if not scale.real_model:
+        found = _rounds(run, every, scene, skipped, load=scale.load, rounds=scale.pipeline_rounds)
+        theirs = [one for one in found if one.name != OURS]
+        if not scale.real_model or not theirs:
             return found
         try:
             pack_opennsfw(folder / "opennsfw")
@@ -159,9 +161,9 @@ def _pipelines(run: Run, quickest: str, scale: Scale, skipped: dict[str, str]) -
             skipped["OpenNSFW"] = str(error)
             return found
         real = replace(scene, model=folder / "opennsfw")
-        best = min(found[1:], key=lambda one: one.ratio.median)
+        best = min(theirs, key=lambda one: one.ratio.median)
         two = [way for way in every if (way.name, way.recipe) in {(OURS, OURS), (best.name, best.recipe)}]
-        return (*found, *_rounds(run, two, real, scale.load, scale.pipeline_rounds, "opennsfw"))
+        return (*found, *_rounds(run, two, real, skipped, load=scale.load, rounds=scale.pipeline_rounds - 1))
 
 
 def _memory() -> Path | None:
@@ -182,15 +184,29 @@ def _apart(broker_pid: int, around: cores.Cores) -> Iterator[None]:
 
 
 def _rounds(
-    run: Run, every: Sequence[Way], scene: Scene, load: Load, rounds: int, model: str
+    run: Run, every: Sequence[Way], scene: Scene, skipped: dict[str, str], *, load: Load, rounds: int
 ) -> tuple[Pipeline, ...]:
-    """Run all, round by round, every other round backwards."""
+    """Run all, round by round, every other round backwards. Who can't goes no further, and is told of."""
+    model = scene.model.name
     taken: list[list[Once]] = [[] for _ in every]
     for number in range(rounds):
         for place, way in list(enumerate(every))[:: -1 if number % 2 else 1]:
-            run.tell(f"pipeline {way.name}, {way.recipe}, {model}, round {number + 1} of {rounds}")
-            taken[place].append(pipelines.once(way, scene, load, f"peers-{model}-{number}-{place}"))
-    return tuple(_pipeline(way, model, ones, taken[0]) for way, ones in zip(every, taken, strict=True))
+            name = f"{way.name}, {way.recipe}, {model}"
+            if name in skipped:
+                continue
+            run.tell(f"pipeline {name}, round {number + 1} of {rounds}")
+            try:
+                taken[place].append(pipelines.once(way, scene, load, f"peers-{model}-{number}-{place}"))
+            except (RuntimeError, TimeoutError) as error:
+                if way.script is None:
+                    raise
+                skipped[name] = str(error).replace("\n", " ")[:300]
+    whole = [(way, ones) for way, ones in zip(every, taken, strict=True) if len(ones) == rounds]
+    return tuple(_pipeline(way, model, ones, taken[0]) for way, ones in whole)
+
+
+def _figure(values: list[float]) -> Figure | None:
+    return figure(values) if values else None
 
 
 def _pipeline(way: Way, model: str, ones: list[Once], ours: list[Once]) -> Pipeline:
@@ -199,9 +215,8 @@ def _pipeline(way: Way, model: str, ones: list[Once], ours: list[Once]) -> Pipel
         recipe=way.recipe,
         model=model,
         cpu_ms=figure([one.cpu_ms for one in ones]),
-        wall_ms=figure([one.wall_ms for one in ones]),
         broker_ms=figure([one.broker_ms for one in ones]),
-        latency_ms=figure([ms for one in ones for ms in one.latency_ms]),
+        latency_ms=_figure([ms for one in ones for ms in one.latency_ms]),
         ratio=figure(ratios([one.cpu_ms for one in ones], [one.cpu_ms for one in ours])),
         wrong=sum(one.wrong for one in ones),
     )

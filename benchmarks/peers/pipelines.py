@@ -1,11 +1,11 @@
 """Segments on a broker to decisions on it: a worker as ``framewatch run`` starts it, and the peers' pipelines.
 
 Each runs alone on one core, with topics and a group of its own; broker and publisher have the other cores. First a few
-segments until it is ready; then some at a low load, for how soon a known picture is escalated; then a backlog at once, for
-what a segment costs. Every side writes a record for each segment, and one more for an escalation. Ours does what it always
-does: exactly once, decoders in a jail, risk by stream, state that can be restored. Theirs commit now and then.
+segments until it is ready; then some at a low load, for how soon a known picture is escalated; then many at once, for
+what a segment costs. Every side writes a record for each segment, and one more for an escalation. Ours does what it
+always does: exactly once, decoders in a jail, risk by stream, state that can be restored. Theirs commit now and then.
 
-A stream is a few segments of different pictures, one after the other on its clock: nobody meets the same twice in a row.
+A stream is a few segments of different pictures, one after the other on its clock: nobody meets one twice in a row.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
+
     from benchmarks.rig.processes import Process
     from benchmarks.rig.publishing import Sent
 
@@ -47,6 +48,7 @@ KNOWN_EVERY = 5
 """Of so many streams, one ends with the known picture."""
 READY_WITHIN_S = 90.0
 DONE_WITHIN_S = 120.0
+ESCALATED_WITHIN_S = 10.0
 LOW_PER_S = 4.0
 LIST_SIZE = 10_000
 THRESHOLD = 0.85
@@ -59,6 +61,8 @@ class Way(Struct, frozen=True, kw_only=True):
     script: str | None = None
     """In ``theirs``; None for ours."""
     recipe: str = OURS
+    threads: int = 1
+    """onnxruntime's; 0 for its default, which keeps a thread turning."""
 
 
 class Load(Struct, frozen=True, kw_only=True):
@@ -73,7 +77,6 @@ class Once(Struct, frozen=True, kw_only=True):
     """What one run of one pipeline took."""
 
     cpu_ms: float
-    wall_ms: float
     broker_ms: float
     latency_ms: tuple[float, ...]
     wrong: int
@@ -103,9 +106,10 @@ def ways(fastest: str, *, quick: bool) -> tuple[Way, ...]:
     if quick:
         return ours, usual
     frameworks = {"FastStream": "with_faststream.py", "Quix Streams": "with_quix.py", "Faust": "with_faust.py"}
+    defaults = Way(name="FastStream, default threads", script="with_faststream.py", recipe="pyav", threads=0)
     quickest = [Way(name=name, script=script, recipe=fastest) for name, script in frameworks.items()]
     second = Way(name="FastStream", script="with_faststream.py", recipe="ffmpeg-1fps")
-    return ours, *quickest, *([] if fastest == "pyav" else [usual]), second
+    return ours, *quickest, *([] if fastest == "pyav" else [usual]), defaults, second
 
 
 # --- what is played ---------------------------------------------------------------------------------------------------
@@ -176,13 +180,20 @@ class Decisions:
         self.escalated: dict[Any, int] = {}
         self.repeated = 0
 
-    def until(self, count: int, within_s: float) -> None:
-        """Read until so many are decided. Raises TimeoutError, or RuntimeError where the pipeline ended."""
+    def until(self, decided: int, escalated: int, within_s: float) -> None:
+        """Read until so many are decided and escalated; the latter is waited for only a little, and may be wrong.
+
+        Raises TimeoutError, or RuntimeError where the pipeline ended.
+        """
+        self._until(lambda: len(self.decided) >= decided, within_s)
+        if len(self.decided) < decided:
+            told = self._process.told()
+            raise TimeoutError(f"{self._process.what}: {len(self.decided)} of {decided} decided:\n{told}")
+        self._until(lambda: len(self.escalated) >= escalated, ESCALATED_WITHIN_S)
+
+    def _until(self, enough: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
-        while len(self.decided) < count:
-            if time.monotonic() > deadline:
-                told = self._process.told()
-                raise TimeoutError(f"{self._process.what}: {len(self.decided)} of {count} decided:\n{told}")
+        while not enough() and time.monotonic() < deadline:
             self._process.raise_if_ended()
             for record in self._consumer.consume(500, 0.05):
                 self._take(record)
@@ -252,17 +263,13 @@ def once(way: Way, scene: Scene, load: Load, stem: str) -> Once:
         played = _Played(settings, scene.bodies, decisions)
         played.play(streams("warm", load.warm), within_s=READY_WITHIN_S)
         latency = played.latencies(*played.play(singles("low", load.low), start_s=time.time() + 0.2))
-        before, broker, began = cpu.tree_s(process.pid), cpu.tree_s(scene.broker_pid), time.monotonic()
+        pids = process.pid, scene.broker_pid
+        before = [cpu.tree_s(pid) for pid in pids]
         played.play(streams("burst", load.burst))
-        took = [
-            cpu.tree_s(process.pid) - before,
-            time.monotonic() - began,
-            cpu.tree_s(scene.broker_pid) - broker,
-        ]
-        cpu_ms, wall_ms, broker_ms = (seconds * 1000 / load.burst for seconds in took)
+        took_s = [cpu.tree_s(pid) - then for pid, then in zip(pids, before, strict=True)]
+        cpu_ms, broker_ms = (seconds * 1000 / load.burst for seconds in took_s)
         return Once(
             cpu_ms=cpu_ms,
-            wall_ms=wall_ms,
             broker_ms=broker_ms,
             latency_ms=latency,
             wrong=wrong(played.due, played.names, decisions),
@@ -289,7 +296,7 @@ class _Played:
         self.due += due
         self._sent += sent
         self.names += [one.where for one in sent] if self._decisions.ours else map(event_of, due)
-        self._decisions.until(len(self.due), within_s)
+        self._decisions.until(len(self.due), sum(map(is_known, self.due)), within_s)
         return first, len(self.due)
 
     def latencies(self, first: int, last: int) -> tuple[float, ...]:
@@ -321,7 +328,9 @@ def _process(way: Way, scene: Scene, settings: Settings, folder: Path) -> Iterat
     plan = folder / "plan.json"
     plan.write_text(json.dumps(_plan(way, scene, settings, folder)))
     arguments = [str(environment.THEIRS / way.script), str(plan)]
-    with processes.started(way.name, arguments, folder, cores=scene.measured, python=str(environment.PYTHON)) as process:
+    with processes.started(
+        way.name, arguments, folder, cores=scene.measured, python=str(environment.PYTHON)
+    ) as process:
         yield process
 
 
@@ -341,6 +350,7 @@ def _plan(way: Way, scene: Scene, settings: Settings, folder: Path) -> dict[str,
         "model": str(scene.model / "model.onnx"),
         "label": alarming[0],
         "threshold": THRESHOLD,
+        "threads": way.threads,
         "softmax": given.get("activation") == "softmax",
         **{key: taken[key] for key in ("layout", "colour", "mean", "scale")},
         "width": scene.height * 16 // 9,

@@ -41,7 +41,7 @@ TITLES = {
     "pyav-1fps": "PyAV, every picture decoded",
     "cv2-1fps": "`cv2.VideoCapture`, `read()`",
     "cv2-grab-1fps": "`cv2.VideoCapture`, `grab()`",
-    "ffmpeg-1fps": "ffmpeg `-vf fps=1`",
+    "ffmpeg-1fps": "ffmpeg `-vf fps=1:round=up`",
     "scenedetect-opencv-1fps": "PySceneDetect, OpenCV",
     "scenedetect-pyav-1fps": "PySceneDetect, PyAV",
     "decord-1fps": "decord, `get_batch`",
@@ -86,12 +86,10 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     model: str
     cpu_ms: Figure
     """A segment, all processes."""
-    wall_ms: Figure
-    """A segment of a backlog, by the clock."""
     broker_ms: Figure
     """CPU of the broker, a segment."""
-    latency_ms: Figure
-    """Append of a known segment to append of its escalation, at a low load."""
+    latency_ms: Figure | None
+    """Append of a known segment to append of its escalation, at a low load; None where nothing was escalated."""
     ratio: Figure
     """CPU over ours of the same round."""
     wrong: int
@@ -117,7 +115,7 @@ class Peers(Struct, frozen=True, kw_only=True):
     segments: str
     """Whether they are the pinned ones."""
     burst: int
-    """Segments of a backlog."""
+    """Segments published at once, over which CPU is taken."""
     list_size: int
     packages: dict[str, str]
     """Versions of theirs."""
@@ -134,16 +132,22 @@ def _over(what: str, limit: float, why: str) -> Bound:
     return Bound(value=what, limit=limit, side="at least", kind="speed", unit="x", why=why)
 
 
-HEAVY = f"IDRs of {HEAVY_IDR_BYTES // 1000} kB or more, the segment where it is least; both sides give model input and hash"
+HEAVY = (
+    f"IDRs of {HEAVY_IDR_BYTES // 1000} kB or more, the segment where it is least; both sides give model input and hash"
+)
 BOUNDS = (
     _over("PyAV's tutorial recipe, over ours", 2, HEAVY),
     _over("ffmpeg's command line, keyframes, over ours", 2.5, HEAVY),
     _over("the best reader at 1 fps, over ours", 12, HEAVY),
     _over("pdqhash at 720p, over our PDQ", 12, "ours from the decoder's frame, pdqhash from RGB that is ready"),
     _over("pdqhash at 1080p, over our PDQ", 18, "the same"),
-    _over("the best pipeline of theirs, over ours, demo model", 3, "CPU a segment on a real broker: streams a core holds"),
+    _over(
+        "the best pipeline of theirs, over ours, demo model", 3, "CPU a segment on a real broker: streams a core holds"
+    ),
     Bound(value="PDQ from pdqhash, mean", limit=2, kind="quality", unit="bits", why="speed must not cost it"),
-    Bound(value="PDQ from pdqhash, largest", limit=8, kind="quality", unit="bits", why="the same, at the worst picture"),
+    Bound(
+        value="PDQ from pdqhash, largest", limit=8, kind="quality", unit="bits", why="the same, at the worst picture"
+    ),
     Bound(
         value="hash of a reader's first picture, off ours",
         limit=31,

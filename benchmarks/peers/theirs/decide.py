@@ -1,8 +1,7 @@
-"""A segment to a decision with what people have: a recipe, ``pdqhash``, ThreatExchange's index, onnxruntime, a threshold.
+"""A segment to a decision with what people have: a recipe, ``pdqhash``, ThreatExchange's index, onnxruntime.
 
-The plan is a JSON file, named on the command line:
-``{"servers", "segments", "decisions", "escalations", "group", "recipe", "hashes", "model", "label", "threshold", "layout", "colour",
-"mean", "scale", "softmax", "width", "height", "folder"}``.
+The plan is a JSON file, named on the command line; ``benchmarks/peers/pipelines.py`` writes it. Of it ``threads`` are
+onnxruntime's, 0 for its default.
 """
 
 from __future__ import annotations
@@ -34,7 +33,9 @@ class Decider:
         self._recipe = recipes.RECIPES[told["recipe"]]
         lines = Path(told["hashes"]).read_text().split()
         self._index = PdqSignal.get_index_cls().build((line, number) for number, line in enumerate(lines))
-        self._session = onnxruntime.InferenceSession(told["model"], providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = told["threads"]
+        self._session = onnxruntime.InferenceSession(told["model"], options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         # A file in memory, written anew for each segment: half of the readers take nothing else.
         self._file = Path(tempfile.mkdtemp(dir=told["folder"])) / "segment"
@@ -45,8 +46,8 @@ class Decider:
         """Whether a picture of the segment is known, or scores above the threshold."""
         if self._recipe not in recipes.FROM_MEMORY:
             self._file.write_bytes(data)
-        found = self._recipe(recipes.Clip(data, self._file, self._told["width"], self._told["height"]), True)
-        known = any([bool(self._index.query(self._hash(picture))) for picture in found.full])
+        found = self._recipe(recipes.Clip(data, self._file, self._told["width"], self._told["height"], full=True))
+        known = any(self._index.query(self._hash(picture)) for picture in found.full)
         scores = [self._score(picture) for picture in found.inputs]
         return known or max(scores) >= self._told["threshold"]
 

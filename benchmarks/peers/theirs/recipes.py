@@ -1,7 +1,7 @@
 """How people get pictures out of a segment today: each way as its own documentation shows it, and the obvious options.
 
-A recipe takes a segment and gives 224x224 RGB arrays, uint8; and where a hash is wanted the full RGB pictures too, since
-that is what ``pdqhash`` takes. Whatever has no sense of a buffer gets a file in memory (``/dev/shm``).
+A recipe takes a segment and gives 224x224 RGB arrays, uint8; and where a hash is wanted the full RGB pictures too,
+since that is what ``pdqhash`` takes. Whatever has no sense of a buffer gets a file in memory (``/dev/shm``).
 
 Each recipe names what it follows. None of them knows Framewatch.
 """
@@ -33,6 +33,8 @@ class Clip:
     """The same bytes."""
     width: int
     height: int
+    full: bool
+    """Whether full pictures are wanted as well, for a hash."""
 
 
 @dataclass
@@ -45,27 +47,26 @@ class Found:
     """(height, width, 3); none where no hash is wanted."""
 
 
-Recipe = Callable[[Clip, bool], Found]
-"""Segment, and whether full pictures are wanted."""
+Recipe = Callable[[Clip], Found]
 
 
-def _from_frames(frames: Iterator[Any], full: bool) -> Found:
+def _from_frames(frames: Iterator[Any], clip: Clip) -> Found:
     """PyAV's frames: one conversion for the model, and one to a full picture where it is wanted."""
     found = Found()
     for frame in frames:
         found.inputs.append(frame.to_ndarray(format="rgb24", width=SIDE, height=SIDE))
-        if full:
+        if clip.full:
             found.full.append(frame.to_ndarray(format="rgb24"))
     return found
 
 
-def _from_bgr(pictures: Iterator[Rgb], full: bool) -> Found:
+def _from_bgr(pictures: Iterator[Rgb], clip: Clip) -> Found:
     """OpenCV's pictures: its own resize, which is quicker before the colours are turned round than after."""
     found = Found()
     for picture in pictures:
         small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         found.inputs.append(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
-        if full:
+        if clip.full:
             found.full.append(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
     return found
 
@@ -73,54 +74,54 @@ def _from_bgr(pictures: Iterator[Rgb], full: bool) -> Found:
 # --- keyframes only ---------------------------------------------------------------------------------------------------
 
 
-def pyav_tutorial(clip: Clip, full: bool) -> Found:
+def pyav_tutorial(clip: Clip) -> Found:
     """PyAV, Cookbook, Basics, "Saving Keyframes": ``skip_frame = "NONKEY"``, and decode to the end."""
     with av.open(io.BytesIO(clip.data)) as container:
         stream = container.streams.video[0]
         stream.codec_context.skip_frame = "NONKEY"
-        return _from_frames(container.decode(stream), full)
+        return _from_frames(container.decode(stream), clip)
 
 
-def pyav_tuned(clip: Clip, full: bool) -> Found:
+def pyav_tuned(clip: Clip) -> Found:
     """The same with what its reference offers: no threads ("Threading"), no demuxing past the first picture."""
     with av.open(io.BytesIO(clip.data)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         stream.codec_context.skip_frame = "NONKEY"
-        return _from_frames(iter([next(container.decode(stream))]), full)
+        return _from_frames(iter([next(container.decode(stream))]), clip)
 
 
-def cv2_first(clip: Clip, full: bool) -> Found:
+def cv2_first(clip: Clip) -> Found:
     """OpenCV, "Getting Started with Videos": ``VideoCapture(file)`` and ``read()``, the first picture only."""
     capture = cv2.VideoCapture(str(clip.file))
     try:
         there, picture = capture.read()
-        return _from_bgr(iter([picture] if there else []), full)
+        return _from_bgr(iter([picture] if there else []), clip)
     finally:
         capture.release()
 
 
-def ffmpeg_keyframes(clip: Clip, full: bool) -> Found:
+def ffmpeg_keyframes(clip: Clip) -> Found:
     """FFmpeg's command line: ``-skip_frame nokey`` (ffmpeg-codecs), raw pictures through a pipe (ffmpeg-formats)."""
-    return _ffmpeg(clip, full, before=("-skip_frame", "nokey"), filters=(), after=("-fps_mode", "passthrough"))
+    return _ffmpeg(clip, before=("-skip_frame", "nokey"), filters=(), after=("-fps_mode", "passthrough"))
 
 
-def decord_first(clip: Clip, full: bool) -> Found:
+def decord_first(clip: Clip) -> Found:
     """Decord, README, "VideoReader": ``VideoReader(file, ctx=cpu(0))[0]``; scaled by its reader where that will do."""
     import decord  # noqa: PLC0415 - a recipe's own package
 
-    if full:
-        return _from_bgr(iter([decord.VideoReader(str(clip.file), ctx=decord.cpu(0))[0].asnumpy()[..., ::-1]]), full)
+    if clip.full:
+        return _from_bgr(iter([decord.VideoReader(str(clip.file), ctx=decord.cpu(0))[0].asnumpy()[..., ::-1]]), clip)
     return Found([decord.VideoReader(str(clip.file), ctx=decord.cpu(0), width=SIDE, height=SIDE)[0].asnumpy()])
 
 
 # --- a picture a second -----------------------------------------------------------------------------------------------
 
 
-def pyav_every(clip: Clip, full: bool) -> Found:
+def pyav_every(clip: Clip) -> Found:
     """PyAV, "Basic Demo": ``container.decode(video=0)``, and of all pictures the first of each second."""
     with av.open(io.BytesIO(clip.data)) as container:
-        return _from_frames(_first_of_seconds(container), full)
+        return _from_frames(_first_of_seconds(container), clip)
 
 
 def _first_of_seconds(container: Any) -> Iterator[Any]:
@@ -131,21 +132,21 @@ def _first_of_seconds(container: Any) -> Iterator[Any]:
             yield frame
 
 
-def cv2_read(clip: Clip, full: bool) -> Found:
+def cv2_read(clip: Clip) -> Found:
     """OpenCV, "Getting Started with Videos": ``read()`` in a loop, and of all pictures every ``CAP_PROP_FPS``-th."""
-    return _cv2_each_second(clip, full, skip=lambda capture: capture.read()[0])
+    return _cv2_each_second(clip, skip=lambda capture: capture.read()[0])
 
 
-def cv2_grab(clip: Clip, full: bool) -> Found:
+def cv2_grab(clip: Clip) -> Found:
     """The same with ``grab()`` for what is left out, as the reference of ``VideoCapture`` offers: no conversion."""
-    return _cv2_each_second(clip, full, skip=lambda capture: capture.grab())
+    return _cv2_each_second(clip, skip=lambda capture: capture.grab())
 
 
-def _cv2_each_second(clip: Clip, full: bool, *, skip: Callable[[Any], bool]) -> Found:
+def _cv2_each_second(clip: Clip, *, skip: Callable[[Any], bool]) -> Found:
     capture = cv2.VideoCapture(str(clip.file))
     try:
         step = max(1, round(capture.get(cv2.CAP_PROP_FPS)))
-        return _from_bgr(_every(step, lambda: capture.read()[1], lambda: skip(capture)), full)
+        return _from_bgr(_every(step, lambda: capture.read()[1], lambda: skip(capture)), clip)
     finally:
         capture.release()
 
@@ -162,41 +163,44 @@ def _every(step: int, read: Callable[[], Any], skip: Callable[[], Any]) -> Itera
                 return
 
 
-def ffmpeg_each_second(clip: Clip, full: bool) -> Found:
-    """FFmpeg's command line: ``-vf fps=1`` (ffmpeg-filters, "fps")."""
-    return _ffmpeg(clip, full, before=(), filters=("fps=1",), after=())
+def ffmpeg_each_second(clip: Clip) -> Found:
+    """FFmpeg's command line: ``-vf fps=1`` (ffmpeg-filters, "fps"), rounding so that each second's first picture comes.
+
+    With its default, ``round=near``, the middle of each second comes instead, and what all others find is not found.
+    """
+    return _ffmpeg(clip, before=(), filters=("fps=1:round=up",), after=())
 
 
-def scenedetect_opencv(clip: Clip, full: bool) -> Found:
+def scenedetect_opencv(clip: Clip) -> Found:
     """PySceneDetect, "VideoStream": ``open_video(file)`` and ``read()``, with ``decode=False`` for what is left out."""
-    return _scenedetect(clip, full, "opencv")
+    return _scenedetect(clip, "opencv")
 
 
-def scenedetect_pyav(clip: Clip, full: bool) -> Found:
+def scenedetect_pyav(clip: Clip) -> Found:
     """The same with its other reader: ``open_video(file, backend="pyav")``."""
-    return _scenedetect(clip, full, "pyav")
+    return _scenedetect(clip, "pyav")
 
 
-def _scenedetect(clip: Clip, full: bool, backend: str) -> Found:
+def _scenedetect(clip: Clip, backend: str) -> Found:
     import scenedetect  # noqa: PLC0415 - a recipe's own package
 
     video = scenedetect.open_video(str(clip.file), backend=backend)
     step = max(1, round(float(video.frame_rate)))
-    return _from_bgr(_every(step, video.read, lambda: video.read(decode=False)), full)
+    return _from_bgr(_every(step, video.read, lambda: video.read(decode=False)), clip)
 
 
-def decord_each_second(clip: Clip, full: bool) -> Found:
+def decord_each_second(clip: Clip) -> Found:
     """Decord, README: ``get_batch([0, fps, …])``."""
     import decord  # noqa: PLC0415 - a recipe's own package
 
-    size = {} if full else {"width": SIDE, "height": SIDE}
+    size = {} if clip.full else {"width": SIDE, "height": SIDE}
     video = decord.VideoReader(str(clip.file), ctx=decord.cpu(0), **size)
     batch = video.get_batch(range(0, len(video), round(video.get_avg_fps()))).asnumpy()
-    return _from_bgr(iter(batch[..., ::-1]), full) if full else Found(list(batch))
+    return _from_bgr(iter(batch[..., ::-1]), clip) if clip.full else Found(list(batch))
 
 
-def vpdq_loop(clip: Clip, full: bool) -> Found:
-    """vPDQ's loop (``filehasher.cpp``: ``hashVideoFile`` at its default of a hash a second), with PyAV for libav.
+def vpdq_loop(clip: Clip) -> Found:
+    """The loop of vPDQ (``filehasher.cpp``: ``hashVideoFile`` at its default of a hash a second), with PyAV for libav.
 
     The package itself comes as source that builds against FFmpeg's headers. Its loop decodes each frame and turns those
     whose number is a multiple of the frame rate into full RGB, whatever is made of them then.
@@ -208,7 +212,7 @@ def vpdq_loop(clip: Clip, full: bool) -> Found:
             if number % step == 0:
                 rgb = frame.to_ndarray(format="rgb24")
                 found.inputs.append(cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
-                found.full += [rgb] if full else []
+                found.full += [rgb] if clip.full else []
     return found
 
 
@@ -222,17 +226,17 @@ def ffmpeg_program() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def _ffmpeg(clip: Clip, full: bool, *, before: tuple[str, ...], filters: tuple[str, ...], after: tuple[str, ...]) -> Found:
+def _ffmpeg(clip: Clip, *, before: tuple[str, ...], filters: tuple[str, ...], after: tuple[str, ...]) -> Found:
     """Pictures of one size come out: the model's, or full ones where they are wanted."""
-    width, height = (clip.width, clip.height) if full else (SIDE, SIDE)
-    chain = [*filters, *([] if full else [f"scale={SIDE}:{SIDE}"])]
+    width, height = (clip.width, clip.height) if clip.full else (SIDE, SIDE)
+    chain = [*filters, *([] if clip.full else [f"scale={SIDE}:{SIDE}"])]
     command = [
         ffmpeg_program(), "-nostdin", "-loglevel", "error", *before, "-i", str(clip.file), "-an",
         *(["-vf", ",".join(chain)] if chain else []), *after, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
     ]  # fmt: skip
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     pictures = list(np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3))
-    if not full:
+    if not clip.full:
         return Found(pictures)
     return Found([cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for one in pictures], pictures)
 

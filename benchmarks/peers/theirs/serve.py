@@ -1,7 +1,7 @@
 """Runs recipes for the benchmark, one a line: ``{"recipe", "file", "width", "height", "hash"}`` in, what it took out.
 
-Answers are JSON lines as well: ``{"cpu_ms", "pictures", "hashes"}`` or ``{"error"}``. CPU is of all threads of this process
-and of the programs that it started. The first line tells the versions of what is measured.
+Answers are JSON lines as well: ``{"cpu_ms", "pictures", "hashes"}`` or ``{"error"}``. CPU is of all threads of this
+process and of the programs that it started. The first line tells the versions of what is measured.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def main() -> None:
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     """Run a recipe once, and hash its pictures with ``pdqhash`` where that is asked for."""
     file = Path(asked["file"])
-    clip = recipes.Clip(file.read_bytes(), file, asked["width"], asked["height"])
+    clip = recipes.Clip(file.read_bytes(), file, asked["width"], asked["height"], full=asked["hash"])
     started = cpu_s()
     try:
-        found = recipes.RECIPES[asked["recipe"]](clip, asked["hash"])
+        found = recipes.RECIPES[asked["recipe"]](clip)
     except Exception as error:  # noqa: BLE001 - each package has its own errors; it is told, not hidden
         return {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"}
     vectors = [pdqhash.compute(np.ascontiguousarray(picture))[0] for picture in found.full]

@@ -1,7 +1,7 @@
-"""FastStream, "Kafka", "Publisher Object" and "Access to Message Information": a subscriber that publishes what it finds.
+"""FastStream, "Kafka", "Publisher Object", "Access to Message Information": a subscriber that publishes.
 
-Defaults, except that a group starts with what is there. The handler is a plain function, which FastStream runs in a
-thread: a segment takes longer than a coroutine may.
+Defaults, except that a group starts with what is there. The work is done in a thread: a segment takes longer than a
+coroutine may.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import decide
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
+from faststream.kafka.annotations import KafkaMessage  # noqa: TC002 - FastStream looks at annotations
 
 told = decide.plan()
 decider = decide.Decider(told)

@@ -39,5 +39,5 @@ async def on_segment(stream: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv = [sys.argv[0], "worker", "--loglevel=warning"]
+    sys.argv = [sys.argv[0], "worker", "--loglevel=warn"]
     app.main()
