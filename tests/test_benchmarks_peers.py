@@ -21,7 +21,7 @@ import recipes  # noqa: E402 - needs the path above
 from benchmarks import clips  # noqa: E402
 from benchmarks.figures import figure  # noqa: E402
 from benchmarks.part import failed  # noqa: E402
-from benchmarks.peers import pipelines, readers, report, result  # noqa: E402
+from benchmarks.peers import decisions, playing, readers, report, result  # noqa: E402
 from benchmarks.stages.decoding import asking  # noqa: E402
 from worker.examine import examine  # noqa: E402
 from worker.hashing import hamming, pdq  # noqa: E402
@@ -176,21 +176,21 @@ def test_a_reader_is_held_against_ours_of_the_same_kind():
 @given(st.integers(1, 100))
 def test_no_stream_shows_the_same_picture_twice_in_a_row(count):
     """Whoever spares what looks like the last one gains nothing by it."""
-    due = pipelines.streams("x", count)
-    assert len({pipelines.event_of(one) for one in due}) == count
+    due = playing.streams("x", count)
+    assert len({playing.event_of(one) for one in due}) == count
     for before, after in pairwise(due):
         if before.stream_id == after.stream_id:
-            assert before.body % (pipelines.PICTURES + 1) != after.body % (pipelines.PICTURES + 1)
+            assert before.body % (playing.PICTURES + 1) != after.body % (playing.PICTURES + 1)
             assert after.sequence == before.sequence + 1
 
 
 def test_a_known_picture_ends_a_stream_and_comes_at_most_once_in_it():
     """An incident that is open already would not be opened again."""
-    due = pipelines.streams("x", 200)
-    known = [one for one in due if pipelines.is_known(one)]
+    due = playing.streams("x", 200)
+    known = [one for one in due if playing.is_known(one)]
     assert len({one.stream_id for one in known}) == len(known) == 10
-    assert {one.sequence for one in known} == {pipelines.LIFE - 1}
-    assert sum(map(pipelines.is_known, pipelines.singles("y", 6))) == 3
+    assert {one.sequence for one in known} == {playing.LIFE - 1}
+    assert sum(map(playing.is_known, playing.singles("y", 6))) == 3
 
 
 class Told:
@@ -204,14 +204,14 @@ class Told:
 
 def test_each_way_of_deciding_wrongly_is_counted():
     """Missed, made up, undecided, and decided twice."""
-    due = pipelines.singles("x", 4)
-    names = [pipelines.event_of(one) for one in due]
-    known = [name for name, one in zip(names, due, strict=True) if pipelines.is_known(one)]
-    assert pipelines.wrong(due, names, Told(names, known)) == 0
-    assert pipelines.wrong(due, names, Told(names, known[1:])) == 1
-    assert pipelines.wrong(due, names, Told(names, [*known, names[0]])) == 1
-    assert pipelines.wrong(due, names, Told(names[1:], known)) == 1
-    assert pipelines.wrong(due, names, Told(names, known, repeated=1)) == 1
+    due = playing.singles("x", 4)
+    names = [playing.event_of(one) for one in due]
+    known = [name for name, one in zip(names, due, strict=True) if playing.is_known(one)]
+    assert decisions.wrong(due, names, Told(names, known)) == 0
+    assert decisions.wrong(due, names, Told(names, known[1:])) == 1
+    assert decisions.wrong(due, names, Told(names, [*known, names[0]])) == 1
+    assert decisions.wrong(due, names, Told(names[1:], known)) == 1
+    assert decisions.wrong(due, names, Told(names, known, repeated=1)) == 1
 
 
 # --- their recipes ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from benchmarks import clips
 from benchmarks.clips import Recipe
 from benchmarks.figures import figure, ratios
 from benchmarks.part import NotHere, Part
-from benchmarks.peers import environment, pipelines, readers, report
+from benchmarks.peers import environment, pipelines, playing, readers, report
 from benchmarks.peers.result import KINDS, OURS, Peers, Pipeline, checks, fastest
 from benchmarks.rig import cores
 from benchmarks.stages import quality
@@ -94,7 +94,7 @@ def measure(run: Run) -> Peers:
         pipeline_rounds=scale.pipeline_rounds,
         segments=clips.same_as_pinned(made, run.seed),
         burst=scale.load.burst,
-        list_size=pipelines.LIST_SIZE,
+        list_size=playing.LIST_SIZE,
         packages=packages,
         readings=readings,
         hashings=hashings,
@@ -139,13 +139,13 @@ def _pipelines(run: Run, quickest: str, scale: Scale, skipped: dict[str, str]) -
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(dir=_memory())))
         pid, split = cluster.brokers[0].pid, cores.split()
         closing.enter_context(_apart(pid, split.around))
-        made = pipelines.bodies(PLAYED, run.seed)
+        made = playing.bodies(PLAYED, run.seed)
         scene = pipelines.Scene(
             servers=cluster.bootstrap_servers,
             broker_pid=pid,
             bodies=made,
             height=PLAYED.height,
-            lists=pipelines.hash_list(folder / "known", made[pipelines.PICTURES], np.random.default_rng(run.seed)),
+            lists=playing.hash_list(folder / "known", made[playing.PICTURES], np.random.default_rng(run.seed)),
             model=DEMO,
             folder=folder,
             measured=split.measured,
