@@ -46,10 +46,10 @@ lint: .venv/.develops  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.develops .venv/.oracle .venv/.wheel  ## what it costs, held to its bounds (BENCH_ARGS="stages --keep docs/benchmarks")
+bench: .venv/.develops .venv/.oracle .venv/.wheel .cache/peers/made  ## what it costs, held to its bounds (BENCH_ARGS="stages --keep docs/benchmarks")
 	$(BIN)/python benchmarks $(BENCH_ARGS)
 
-bench-quick: .venv/.develops .venv/.oracle .venv/.wheel  ## a little of each: proves that it runs, not how fast
+bench-quick: .venv/.develops .venv/.oracle .venv/.wheel .cache/peers/made  ## a little of each: proves that it runs, not how fast
 	$(BIN)/python benchmarks --quick $(BENCH_ARGS)
 
 docs: .venv/.develops .venv/.wheel  ## write the schemas and the generated tables of docs/ anew
@@ -87,6 +87,16 @@ clean:  ## remove everything that these tasks made
 .venv/.oracle: .venv/.develops requirements/oracle.txt
 	@$(PIP) install --no-build-isolation --no-deps --require-hashes -r requirements/oracle.txt >.venv/oracle.log 2>&1 && touch $@ \
 	  || echo "pdqhash was not built (.venv/oracle.log): the tests that compare with it are skipped"
+
+# What people build this with today, for the benchmarks: a Python of its own, and the pdqhash that was built above.
+# --no-deps: peers.txt is whole, less what nothing here imports.
+PEERS := .cache/peers/bin/python -m pip --quiet --disable-pip-version-check
+.cache/peers/made: .venv/.develops .venv/.oracle requirements/peers.txt requirements/oracle.txt
+	@rm -rf .cache/peers && $(PYTHON) -m venv .cache/peers
+	@{ $(PEERS) install --only-binary :all: --no-deps --require-hashes -r requirements/peers.txt \
+	  && $(PIP) wheel --no-build-isolation --no-deps --require-hashes --wheel-dir .cache/peers/built -r requirements/oracle.txt \
+	  && $(PEERS) install --no-deps --no-index .cache/peers/built/*.whl; } >.cache/peers.log 2>&1 && touch $@ \
+	  || echo "the peers were not installed (.cache/peers.log): nothing is measured beside them"
 
 # --no-build-isolation: the pinned hatchling of this environment builds, not whatever is newest today.
 .venv/.wheel: $(SOURCES) | .venv/.runs

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.load import part as load
+from benchmarks.peers import part as peers
 from benchmarks.stages import part as stages
 
 if TYPE_CHECKING:
     from benchmarks.part import Part
 
-PARTS: tuple[Part[Any], ...] = (stages.PART, load.PART)
+PARTS: tuple[Part[Any], ...] = (stages.PART, peers.PART, load.PART)

@@ -91,12 +91,13 @@ def started(
     cores: Cores | None = None,
     environ: Mapping[str, str] | None = None,
     ends_within_s: float = ENDS_WITHIN_S,
+    python: str = sys.executable,
 ) -> Iterator[Process]:
-    """Start Python on some cores; end it with the block, by force if it does not end by itself."""
+    """Start a Python on some cores; end it with the block, by force if it does not end by itself."""
     log = folder / f"{what}.log"
     with log.open("wb") as out, on(cores):
         popen = subprocess.Popen(
-            [sys.executable, *arguments],
+            [python, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
