@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.matching import BLOCK_ROWS, MOST_MATCHES, SIGHTINGS_KEPT, Matcher, align
+from worker.matching import Matcher, align
+from worker.matching.alignment import SIGHTINGS_KEPT
+from worker.matching.matcher import MOST_MATCHES
+from worker.matching.search import BLOCK_ROWS, CROWDED, INDEXED_FROM, INDEXED_RADIUS, Index, Sweep, search
 from worker.records import FrameHash, HashFile, HashList, ListKind, Look, Match, Sighting
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 def hash_list(
@@ -202,6 +207,76 @@ def test_a_crowd_of_matches_never_pushes_out_a_blocking_one(counts: list[tuple[L
     assert len(found) <= MOST_MATCHES + len(counts)
     assert blocking >= min(all_blocking, MOST_MATCHES)
     assert {match.list for match in found} == {str(number) for number, (_, rows) in enumerate(counts) if rows}
+
+
+# --- the index --------------------------------------------------------------------------------------------------------
+
+CENTRE = np.frombuffer(PDQ, np.uint8)
+WORDS = CENTRE.view(np.uint64)
+
+
+def near(rows: NDArray[np.uint8], radius: int, words: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Rows within the radius with their distances, by a sweep that is told of each bit."""
+    distances = np.unpackbits(rows ^ words.view(np.uint8), axis=1).sum(axis=1)
+    return [(row, int(bits)) for row, bits in enumerate(distances) if bits <= radius]
+
+
+def pairs(found: tuple[NDArray[np.intp], NDArray[np.uint16]]) -> list[tuple[int, int]]:
+    """What a search found, to compare."""
+    return list(zip(found[0].tolist(), found[1].tolist(), strict=True))
+
+
+def around(seed: int, rows: int, most: int) -> NDArray[np.uint8]:
+    """Random hashes, every other one at most so many bits from PDQ, spread in any way; shape (rows, 32)."""
+    rng = np.random.default_rng(seed)
+    made = rng.integers(0, 256, (rows, 32), dtype=np.uint8)
+    for row in range(0, rows, 2):
+        bits = np.zeros(256, np.uint8)
+        clustered = rng.random(256) + rng.integers(0, 2) * (np.arange(256) // 16 % rng.integers(2, 5) > 0)
+        bits[np.argsort(clustered)[: rng.integers(0, most + 1)]] = 1
+        made[row] = CENTRE ^ np.packbits(bits)
+    return made
+
+
+@given(st.integers(0, 2**32), st.integers(0, INDEXED_RADIUS))
+def test_the_index_finds_what_a_sweep_finds(seed: int, radius: int) -> None:
+    """The same rows in the same order with the same distances, at any radius that it takes, wherever bits differ."""
+    strangers = np.random.default_rng(seed).integers(0, 256, (4000, 32), np.uint8)  # else it would be a crowd
+    rows = np.concatenate([around(seed, 60, 34), strangers])
+    index = Index(rows.view(np.uint64), radius)
+    assert pairs(index.near(WORDS)) == near(rows, radius, WORDS)
+
+
+def test_bits_that_are_spread_as_badly_as_can_be_are_found_by_the_index() -> None:
+    """31 bits over 16 chunks, two in each but one: the one place that is left; wherever that is."""
+    strangers = np.random.default_rng(5).integers(0, 256, (4000, 32), dtype=np.uint8)
+    for spared in range(16):
+        chunks = CENTRE.view(np.uint16) ^ np.uint16(0x8001)
+        chunks[spared] ^= np.uint16(0x0001)
+        rows = np.vstack([strangers, chunks.view(np.uint8)])
+        assert pairs(Index(rows.view(np.uint64), 31).near(WORDS)) == [(4000, 31)]
+
+
+def test_an_index_is_refused_where_it_would_miss_rows() -> None:
+    """32 bits can be two in each chunk; such a list is swept however long it is."""
+    rows = np.zeros((INDEXED_FROM, 32), np.uint8)
+    with pytest.raises(ValueError, match="exact up to 31"):
+        Index(rows.view(np.uint64), INDEXED_RADIUS + 1)
+    assert isinstance(search(rows, INDEXED_RADIUS + 1), Sweep)
+
+
+def test_a_long_list_is_indexed_and_a_short_one_is_not() -> None:
+    """A sweep over few rows is as quick, and takes no tables."""
+    rows = np.zeros((INDEXED_FROM, 32), np.uint8)
+    assert isinstance(search(rows, 31), Index)
+    assert isinstance(search(rows[1:], 31), Sweep)
+
+
+def test_a_crowd_of_like_rows_is_swept() -> None:
+    """Where the index leads to most of the list, it looks at each row once, and finds the same."""
+    like = around(7, 100 * CROWDED, 34)
+    like[1::2] = like[::2]
+    assert pairs(Index(like.view(np.uint64), 31).near(WORDS)) == near(like, 31, WORDS)
 
 
 # --- known videos -----------------------------------------------------------------------------------------------------

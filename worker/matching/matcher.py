@@ -1,4 +1,4 @@
-"""Exact radius search over hash lists, and alignment of frames with known videos over time."""
+"""A frame's matches with all hash lists."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from msgspec.structs import replace
 
-from worker.records import Look, Match, Sighting
+from worker.matching.search import search
+from worker.records import Match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,18 +19,8 @@ if TYPE_CHECKING:
     from worker.records import HashList
 
 PDQ_BYTES = 32
-BLOCK_ROWS = 65536
-"""Rows compared at once: small enough that the intermediate arrays stay in the processor's cache."""
 MOST_MATCHES = 16
 """Matches kept of one frame, beside the nearest of each list."""
-
-ALIGN_TOLERANCE_S = 1.0
-"""By how much a stream and a known video may drift apart between two sightings: half a second of seeking and a few
-per cent of playback speed."""
-ALIGN_STEP_S = 1.0
-"""How much of the stream must lie between two sightings for them to be more than one picture."""
-SIGHTINGS_KEPT = 32
-SIGHTING_LASTS_S = 60.0
 
 
 class _Row(NamedTuple):
@@ -46,9 +36,7 @@ class _Searched:
 
     def __init__(self, hashes: HashList) -> None:
         self.list = hashes
-        packed = np.ascontiguousarray(hashes.hashes, dtype=np.uint8).reshape(-1, PDQ_BYTES)
-        self._columns = np.ascontiguousarray(packed.view(np.uint64).T)
-        """Shape (4, rows): a hash's four words in four columns, so that each is read in one sweep."""
+        self._search = search(hashes.hashes, hashes.radius)
         self._ends = list(itertools.accumulate(len(file.lines) for file in hashes.files))
 
     def matches(self, words: NDArray[np.uint64]) -> list[Match]:
@@ -64,25 +52,9 @@ class _Searched:
 
     def _nearest(self, words: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
         """Rows and their distances within the radius, nearest first, rows of one distance in order."""
-        blocks = [self._within(words, start) for start in range(0, self._columns.shape[1], BLOCK_ROWS)]
-        if not blocks:
-            return iter(())
-        rows, distances = (np.concatenate(each) for each in zip(*blocks, strict=True))
+        rows, distances = self._search.near(words)
         order = np.argsort(distances, kind="stable")
         return zip(rows[order].tolist(), distances[order].tolist(), strict=True)
-
-    def _within(self, words: NDArray[np.uint64], start: int) -> tuple[NDArray[np.intp], NDArray[np.uint16]]:
-        """Half of the bits tell almost every stranger; the few rows left are compared whole.
-
-        The halves' sum is at most 128 and fits uint8, where the sum of all 256 bits would wrap round to 0.
-        """
-        block = self._columns[:, start : start + BLOCK_ROWS]
-        half = np.bitwise_count(block[0] ^ words[0])
-        half += np.bitwise_count(block[1] ^ words[1])
-        rows = np.flatnonzero(half <= self.list.radius)
-        distances = np.bitwise_count(block[:, rows] ^ words[:, None]).sum(axis=0, dtype=np.uint16)
-        near = distances <= self.list.radius
-        return rows[near] + start, distances[near]
 
     def _row(self, row: int) -> _Row:
         number = bisect.bisect_right(self._ends, row)
@@ -153,58 +125,3 @@ def _block_first(match: Match) -> tuple[bool, int]:
 
 def _distance(match: Match) -> int:
     return match.distance
-
-
-def align(
-    sightings: tuple[Sighting, ...], looks: Sequence[Look], media_times_s: Sequence[float]
-) -> tuple[tuple[Sighting, ...], tuple[Look, ...]]:
-    """Tell frames that run along with a known video from lone ones.
-
-    A match with a frame of a known video counts as ``video`` if an earlier sighting of the same entry lies at least a
-    second away in the stream and the same way apart in the video, to within a second. A still picture does not: the
-    stream goes on and the video does not. A loop breaks the agreement once and finds it again at its second sighting.
-
-    Args:
-        sightings: What is remembered of the stream; empty at its start and after a discontinuity.
-        looks: The segment's keyframes in the order of presentation.
-        media_times_s: Where each look is on the stream's own clock, seconds.
-
-    Returns:
-        What to remember now (the last 32 sightings, none more than a minute behind the newest), and the looks with
-        their matches marked.
-    """
-    remembered = list(sightings)
-    marked = []
-    for look, media_time_s in zip(looks, media_times_s, strict=True):
-        marked.append(_marked(look, media_time_s, remembered))
-        remembered += [
-            Sighting(list=match.list, entry=match.entry, media_time_s=media_time_s, at_s=match.at_s)
-            for match in look.matches
-            if match.at_s is not None
-        ]
-    newest_s = max((each.media_time_s for each in remembered), default=0.0)
-    newest_s = max(newest_s, *media_times_s) if media_times_s else newest_s
-    lasting = [each for each in remembered if newest_s - each.media_time_s <= SIGHTING_LASTS_S]
-    return tuple(lasting[-SIGHTINGS_KEPT:]), tuple(marked)
-
-
-def _marked(look: Look, media_time_s: float, remembered: Sequence[Sighting]) -> Look:
-    if all(match.at_s is None for match in look.matches):
-        return look
-    matches = tuple(
-        replace(match, video=True) if any(_agrees(match, media_time_s, each) for each in remembered) else match
-        for match in look.matches
-    )
-    return replace(look, matches=matches)
-
-
-def _agrees(match: Match, media_time_s: float, seen: Sighting) -> bool:
-    if match.at_s is None or (match.list, match.entry) != (seen.list, seen.entry):
-        return False
-    streamed_s = media_time_s - seen.media_time_s
-    played_s = match.at_s - seen.at_s
-    return (
-        abs(streamed_s) >= ALIGN_STEP_S
-        and played_s * streamed_s > 0
-        and abs(streamed_s - played_s) <= ALIGN_TOLERANCE_S
-    )
