@@ -292,8 +292,21 @@ class Turn:
     def before_fetch(self):
         return self.says[0]
 
-    def before_decode(self):
+    def before_decode(self, *, waited):
+        self.had_to_wait = waited
         return self.says[-1]
+
+
+async def test_a_turn_is_told_whether_others_were_in_the_way():
+    """Whoever finds the decoders free did not wait, whatever the clocks say."""
+    stations = SlowStations()
+    made, turns = assessor(stations), [Turn("whole") for _ in range(PLAN.at_once + 2)]
+    working = [asyncio.create_task(made.assess(a_segment(n), STATE, None, START, turn)) for n, turn in enumerate(turns)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    stations.goes_on.set()
+    await asyncio.gather(*working)
+    assert [turn.had_to_wait for turn in turns] == [False] * PLAN.at_once + [True, True]
 
 
 async def test_what_is_shed_costs_neither_a_fetch_nor_a_decoder():

@@ -81,8 +81,8 @@ class Turn(Protocol):
     def before_fetch(self) -> Measure:
         """Say it before anything is fetched."""
 
-    def before_decode(self) -> Measure:
-        """Say it again before it is decoded: it has waited since."""
+    def before_decode(self, *, waited: bool) -> Measure:
+        """Say it again before it is decoded; ``waited``: until then others were decoded and scored, as many as may."""
 
 
 class Whole:
@@ -92,7 +92,7 @@ class Whole:
         """Whatever its age."""
         return "whole"
 
-    def before_decode(self) -> Measure:
+    def before_decode(self, *, waited: bool) -> Measure:  # noqa: ARG002 - of no concern here
         """However long it has waited."""
         return "whole"
 
@@ -163,8 +163,9 @@ class Assessor:
                 so_far = replace(so_far, sha256=media.sha256, standing=standing(state, segment, media.sha256))
                 if so_far.standing == "repeat":
                     return replace(so_far, outcome="skipped", why="repeat")
+                waited = self._rooms.locked()
                 async with self._rooms:
-                    if (measure := turn.before_decode()) in SHED:
+                    if (measure := turn.before_decode(waited=waited)) in SHED:
                         return replace(so_far, outcome="shed", why=measure)
                     return await self._looked_at(so_far, media, state, first_only=measure == "first")
             except SegmentError as error:

@@ -106,7 +106,7 @@ def later(seconds: float) -> datetime:
 def test_an_event_s_age_is_what_it_waited_at_the_broker_and_here():
     """Both count, whichever way the time is split."""
     backlog = Backlog(TEN)
-    arrived = [backlog.arrived(came(age_s), NOW, idle=False) for age_s in (3.0, 3.0)]
+    arrived = [backlog.arrived(came(age_s), NOW) for age_s in (3.0, 3.0)]
     assert backlog.age_s(arrived[1], later(4.0)) == 7.0
 
 
@@ -116,9 +116,9 @@ def test_no_publisher_s_clock_makes_its_own_stream_old(lies, wait_s):
     backlog = Backlog(TEN)
     for lie_s in lies:
         for _ in range(5):
-            backlog.arrived(came(0.0), NOW, idle=False)
+            backlog.arrived(came(0.0), NOW)
         for liar in (came(lie_s), came(-lie_s)):
-            assert backlog.age_s(backlog.arrived(liar, NOW, idle=False), later(wait_s)) <= wait_s + 0.001
+            assert backlog.age_s(backlog.arrived(liar, NOW), later(wait_s)) <= wait_s + 0.001
 
 
 def test_a_record_without_a_timestamp_is_as_old_as_its_time_here():
@@ -126,37 +126,45 @@ def test_a_record_without_a_timestamp_is_as_old_as_its_time_here():
     backlog = Backlog(TEN)
     none = record(0)
     none = replace(none, position=replace(none.position, timestamp_ms=-1))
-    assert backlog.age_s(backlog.arrived(none, NOW, idle=False), later(2.0)) == 2.0
+    assert backlog.age_s(backlog.arrived(none, NOW), later(2.0)) == 2.0
 
 
-def played(backlog: Backlog, age_s: float, *, until_s: int, idle: bool = False) -> list[bool]:
-    """Whether it stands, second after second, where each turn's event is of this age."""
+def played(backlog: Backlog, age_s: float, *, until_s: int, waits_in_ten: int = 10) -> list[bool]:
+    """Whether it stands, second after second of ten turns each, where each turn's event is of this age."""
     stood = []
     for second in range(until_s):
-        backlog.arrived(came(0.0), later(second), idle=idle)
-        backlog.turn(age_s, later(second))
+        backlog.arrived(came(0.0), later(second))
+        for turn in range(10):
+            backlog.turn(age_s, later(second), waited=turn < waits_in_ten)
         stood.append(backlog.stands(later(second)))
     return stood
 
 
 def test_a_partition_stands_behind_once_nothing_was_near_live_for_long():
     """A burst does not make it stand; what does not go away does."""
-    assert played(Backlog(TEN), NEAR_LIVE_S + 0.1, until_s=15) == [False] * 11 + [True] * 4
-    assert not any(played(Backlog(TEN), NEAR_LIVE_S, until_s=15))
+    stood = played(Backlog(TEN), NEAR_LIVE_S + 0.1, until_s=20)
+    assert not any(stood[:11])
+    assert all(stood[14:])
+    assert not any(played(Backlog(TEN), NEAR_LIVE_S, until_s=20))
 
 
-def test_a_partition_that_was_idle_does_not_stand_whatever_the_clocks_say():
+def test_where_most_find_a_decoder_free_nothing_stands_whatever_the_clocks_say():
     """A publisher's or broker's clock that is minutes behind sheds nothing where nothing has to wait."""
-    assert not any(played(Backlog(TEN), 300.0, until_s=15, idle=True))
+    assert not any(played(Backlog(TEN), 300.0, until_s=60, waits_in_ten=3))
+
+
+def test_a_decoder_that_is_free_now_and_then_is_no_sign_that_the_backlog_is_gone():
+    """While much is shed at once decoders run dry for a moment, the event loop being busy."""
+    assert all(played(Backlog(TEN), 5.0, until_s=60, waits_in_ten=9)[20:])
 
 
 def test_a_partition_in_which_nothing_had_its_turn_for_long_does_not_stand_yet():
     """After a time without events nobody knows of a backlog."""
     backlog = Backlog(TEN)
-    played(backlog, 0.0, until_s=2)
-    backlog.arrived(came(5.0), later(100.0), idle=False)
+    played(backlog, 5.0, until_s=8)
+    backlog.arrived(came(5.0), later(100.0))
     assert not backlog.stands(later(100.0))
-    backlog.turn(5.0, later(100.0))
+    backlog.turn(5.0, later(100.0), waited=True)
     assert not backlog.stands(later(100.0))
 
 

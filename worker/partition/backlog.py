@@ -5,9 +5,10 @@ told by the record's timestamp, which a publisher may set to anything where the 
 no more than the median of the partition's last nine: half of them must lie to make a stream old that is not, and have
 it shed. A timestamp of the future makes nobody younger than the time that it has waited here.
 
-A partition *stands behind* when nothing in it was near live for longer than ``overload.lateness_s``, and it was never
-idle: a queue that does not go away by itself only makes everything late (K. Nichols, V. Jacobson, Controlling queue
-delay, CACM 55, 2012; B. Maurer, Fail at scale, ACM Queue 13, 2015). A burst or a restart stays below that.
+A partition *stands behind* when for longer than ``overload.lateness_s`` nothing in it was near live, and most had to
+wait for a decoder: a queue that does not go away by itself only makes everything late (K. Nichols, V. Jacobson,
+Controlling queue delay, CACM 55, 2012; B. Maurer, Fail at scale, ACM Queue 13, 2015). A burst or a restart stays below
+that, and clocks that disagree make nobody wait for a decoder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 RECORDS = 9
 """So many records say how far behind a partition is."""
+TURNS = 32
+"""Over about so many turns it is seen whether most wait for a decoder."""
 NEAR_LIVE_S = 1.0
 """Whatever is no older when its turn comes was not kept waiting: fetching, batching and clocks take as much."""
 
@@ -47,13 +50,13 @@ class Backlog:
         """Nothing has come yet."""
         self._limits = limits
         self._behind_s: deque[float] = deque(maxlen=RECORDS)
+        self._waiting_share = 0.0
         self._near_live_at: datetime | None = None
         self._turn_at: datetime | None = None
 
-    def arrived(self, received: Received, now: datetime, *, idle: bool) -> Arrived:
-        """Take in a record that has been consumed; ``idle``: nothing else of the partition is in work or waiting."""
-        if idle or self._near_live_at is None:
-            self._near_live_at = now
+    def arrived(self, received: Received, now: datetime) -> Arrived:
+        """Take in a record that has been consumed."""
+        self._near_live_at = self._near_live_at or now
         self._turn_at = self._turn_at or now
         timestamp_ms = received.position.timestamp_ms
         own_s = max(0.0, now.timestamp() - timestamp_ms / 1000) if timestamp_ms >= 0 else 0.0
@@ -64,9 +67,14 @@ class Backlog:
         """Return how old an event is; never negative."""
         return arrived.behind_s + max(0.0, (now - arrived.at).total_seconds())
 
-    def turn(self, age_s: float, now: datetime) -> None:
-        """Note that an event of this age had its turn: it is decoded now, or shed."""
-        if age_s <= NEAR_LIVE_S or self._longer(self._turn_at, now):
+    def turn(self, age_s: float, now: datetime, *, waited: bool | None) -> None:
+        """Note that an event of this age had its turn.
+
+        It is decoded now, for which it ``waited`` or not, or was shed before anybody knew: None.
+        """
+        if waited is not None:
+            self._waiting_share += (waited - self._waiting_share) / TURNS
+        if age_s <= NEAR_LIVE_S or self._waiting_share < 1 / 2 or self._longer(self._turn_at, now):
             self._near_live_at = now
         self._turn_at = now
 

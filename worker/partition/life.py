@@ -165,7 +165,7 @@ class Partition:
         self._bytes += size_bytes(received)
         now = self._now()
         self._memory.hear(received.position.timestamp_ms, now)
-        self._waiting.append(self._backlog.arrived(received, now, idle=self._ledger.unfinished == 1))
+        self._waiting.append(self._backlog.arrived(received, now))
         self._begin_what_may()
 
     def _begin_what_may(self) -> None:

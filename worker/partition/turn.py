@@ -38,17 +38,17 @@ class SegmentsTurn:
 
     def before_fetch(self) -> Measure:
         """Return how much to look at; what is shed had its turn, what is not may still have to wait."""
-        return self._measure(last=False)
+        return self._measure(None)
 
-    def before_decode(self) -> Measure:
-        """Return how much to look at now that a decoder is near."""
-        return self._measure(last=True)
+    def before_decode(self, *, waited: bool) -> Measure:
+        """Return how much to look at now that a decoder is near, for which it ``waited`` or not."""
+        return self._measure(waited)
 
-    def _measure(self, *, last: bool) -> Measure:
+    def _measure(self, waited: bool | None) -> Measure:  # noqa: FBT001 - two names for it would say no more
         now = self._now()
         age_s = self._backlog.age_s(self._arrived, now)
         stands = self._backlog.stands(now)
         found = shedding.measure(age_s, self._limits, stands=stands, at_risk=self._at_risk, owed=self._owed)
-        if last or found in ("lateness", "overload"):
-            self._backlog.turn(age_s, now)
+        if waited is not None or found in ("lateness", "overload"):
+            self._backlog.turn(age_s, now, waited=waited)
         return found
