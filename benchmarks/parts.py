@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.load import part as load
+from benchmarks.safety import part as safety
+from benchmarks.scale import part as scale
 from benchmarks.stages import part as stages
 
 if TYPE_CHECKING:
     from benchmarks.part import Part
 
-PARTS: tuple[Part[Any], ...] = (stages.PART, load.PART)
+PARTS: tuple[Part[Any], ...] = (stages.PART, load.PART, scale.PART, safety.PART)
