@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.load import part as load
 from benchmarks.peers import part as peers
+from benchmarks.safety import part as safety
+from benchmarks.scale import part as scale
 from benchmarks.stages import part as stages
 
 if TYPE_CHECKING:
     from benchmarks.part import Part
 
-PARTS: tuple[Part[Any], ...] = (stages.PART, peers.PART, load.PART)
+PARTS: tuple[Part[Any], ...] = (stages.PART, peers.PART, load.PART, scale.PART, safety.PART)

@@ -108,7 +108,7 @@ class Way:
         self._record = received(clip)
         self._before = self._history()
         self._assessment = self.assess(self._record)
-        self.known_pdq = known.hashes[len(known.hashes) // 2].tobytes()
+        self.known_pdq = known.hashes[len(known.hashes) // 2].tobytes() if len(known.hashes) else bytes(32)
 
     def read(self) -> Segment:
         """The record as a segment."""

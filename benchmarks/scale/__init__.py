@@ -1,0 +1,1 @@
+"""What a segment costs as cores, workers, streams, sizes and lists grow."""
