@@ -5,10 +5,11 @@ told by the record's timestamp, which a publisher may set to anything where the 
 no more than the median of the partition's last nine: half of them must lie to make a stream old that is not, and have
 it shed. A timestamp of the future makes nobody younger than the time that it has waited here.
 
-A partition *stands behind* when for longer than ``overload.lateness_s`` nothing in it was near live, and most had to
-wait for a decoder: a queue that does not go away by itself only makes everything late (K. Nichols, V. Jacobson,
+A partition *stands behind* when for longer than ``overload.lateness_s`` most of its segments were not near live and had
+to wait for a decoder: a queue that does not go away by itself only makes everything late (K. Nichols, V. Jacobson,
 Controlling queue delay, CACM 55, 2012; B. Maurer, Fail at scale, ACM Queue 13, 2015). A burst or a restart stays below
-that, and clocks that disagree make nobody wait for a decoder.
+that, and clocks that disagree make nobody wait for a decoder. A few that are young or find a decoder free say nothing:
+much is shed at once, and then the partitions' turns are not in order of age.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 RECORDS = 9
 """So many records say how far behind a partition is."""
 TURNS = 32
-"""Over about so many turns it is seen whether most wait for a decoder."""
+"""Over about so many turns it is seen whether most are kept waiting."""
 NEAR_LIVE_S = 1.0
 """Whatever is no older when its turn comes was not kept waiting: fetching, batching and clocks take as much."""
 
@@ -50,7 +51,7 @@ class Backlog:
         """Nothing has come yet."""
         self._limits = limits
         self._behind_s: deque[float] = deque(maxlen=RECORDS)
-        self._waiting_share = 0.0
+        self._kept_waiting = 0.0
         self._near_live_at: datetime | None = None
         self._turn_at: datetime | None = None
 
@@ -73,8 +74,9 @@ class Backlog:
         It is decoded now, for which it ``waited`` or not, or was shed before anybody knew: None.
         """
         if waited is not None:
-            self._waiting_share += (waited - self._waiting_share) / TURNS
-        if age_s <= NEAR_LIVE_S or self._waiting_share < 1 / 2 or self._longer(self._turn_at, now):
+            kept_waiting = waited and age_s > NEAR_LIVE_S
+            self._kept_waiting += (kept_waiting - self._kept_waiting) / TURNS
+        if self._kept_waiting < 1 / 2 or self._longer(self._turn_at, now):
             self._near_live_at = now
         self._turn_at = now
 

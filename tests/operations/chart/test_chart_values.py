@@ -242,4 +242,5 @@ def test_no_value_holds_a_secret():
         "token_provider",
         "topologyKey",
         "max_keyframes",
+        "first_keyframe_s",
     }
