@@ -1,26 +1,20 @@
-"""``PYTHONPATH=.:tests python -m benchmarks.scrape``: what a scrape takes beside live streams, and metrics a segment.
+"""A worker's observers, console and web server, told of released segments of many streams as partitions tell them.
 
-A worker's observers, console and web server, told of released segments of many streams as partitions tell them; the
-scrape goes over HTTP on loopback, and what the client takes counts too. Nothing is decoded: the load beside it is what
-observing costs. Fails where the 99th percentile of a scrape is above its bound.
+The scrape goes over HTTP on loopback, and what the client takes counts too. Nothing is decoded: the load beside it is
+what observing costs.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import logging
-import sys
 import time
 from itertools import count
-from statistics import median
 from typing import TYPE_CHECKING
 
 import aiohttp
 from msgspec.structs import replace
 from support.assessments import START, a_segment, an_assessment
 
-from benchmarks.machine import machine, versions
 from worker import conclude
 from worker.conclude import Rules
 from worker.console.live import Live
@@ -41,7 +35,6 @@ if TYPE_CHECKING:
 
     from worker.conclude import Conclusion
 
-BOUND_MS = 50.0
 PARTITIONS = 24
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 CONTEXT = Context(
@@ -133,26 +126,3 @@ async def _pass(watching: Watching, per_s: int) -> None:
         for _ in range(max(1, per_s // 100)):
             watching.one()
         await asyncio.sleep(0.01)
-
-
-def main() -> int:
-    """Return 1 where the bound is breached."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--streams", type=int, default=10_000)
-    parser.add_argument("--scrapes", type=int, default=500)
-    parser.add_argument("--per-s", type=int, default=1000, help="segments a second beside it")
-    given = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    watching = Watching(given.streams)
-    took_ms, size = asyncio.run(scrapes(watching, given.scrapes, given.per_s))
-    took_ms.sort()
-    p99 = took_ms[int(len(took_ms) * 0.99) - 1]
-    print(machine() | {"versions": str(versions())})
-    print(f"{given.streams} streams, {PARTITIONS} partitions, {given.per_s} segments/s beside it")
-    print(f"scrape: {size} bytes, median {median(took_ms):.1f} ms, p99 {p99:.1f} ms, most {took_ms[-1]:.1f} ms")
-    print(f"observing a segment: median {median(watching.observing_s) * 1e6:.0f} us of CPU")
-    return int(p99 > BOUND_MS)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a worker keeps in memory, beside the formula of docs/memory.md."""

@@ -1,0 +1,1 @@
+"""What a scrape of /metrics takes beside live streams."""
