@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from benchmarks.rig.publishing import Due, Sent
 
 WORKER = ("loop", "threads", "zygote", "decoders")
-SLACK_S = 90.0
-"""How long what was published may take to be answered, on a busy machine and with workers that are starting."""
+SLACK_S, SLOWEST_S = 60.0, 0.25
+"""How long workers may take to start, and a segment to be answered, on a busy machine."""
 
 
 class Crew:
@@ -49,10 +49,20 @@ class Crew:
         self.generator_s += time.process_time() - before_s
         return sent
 
-    def until_answered(self, sent: Iterable[Sent], within_s: float = SLACK_S) -> None:
-        """Wait until all of it has an outcome, and look at everybody's CPU then. Raises TimeoutError."""
+    def until_answered(self, sent: Iterable[Sent]) -> None:
+        """Wait until all of it has an outcome, and look at everybody's CPU then.
+
+        Raises:
+            TimeoutError: It took too long; with the end of each worker's log.
+        """
         wanted = {one.where for one in sent}
-        self.answers.until(lambda: wanted <= self.answers.outcomes.keys(), within_s)
+        within_s = SLACK_S + SLOWEST_S * len(wanted)
+        try:
+            self.answers.until(lambda: wanted <= self.answers.outcomes.keys(), within_s)
+        except TimeoutError as error:
+            missing = len(wanted - self.answers.outcomes.keys())
+            logs = [worker.told() for worker in self.workers]
+            raise TimeoutError("\n".join([f"{error}: {missing} of {len(wanted)} are missing", *logs])) from error
         ended_s = time.time()
         self.answers.until(lambda: bool(self.meter.looks) and self.meter.looks[-1][0] >= ended_s, within_s)
 
