@@ -241,7 +241,7 @@ def around(seed: int, rows: int, most: int) -> NDArray[np.uint8]:
 @given(st.integers(0, 2**32), st.integers(0, INDEXED_RADIUS))
 def test_the_index_finds_what_a_sweep_finds(seed: int, radius: int) -> None:
     """The same rows in the same order with the same distances, at any radius that it takes, wherever bits differ."""
-    strangers = np.random.default_rng(seed).integers(0, 256, (4000, 32), np.uint8)  # else it would be a crowd
+    strangers = np.random.default_rng(seed).integers(0, 256, (12_000, 32), np.uint8)  # else it would be a crowd
     rows = np.concatenate([around(seed, 60, 34), strangers])
     index = Index(rows.view(np.uint64), radius)
     assert pairs(index.near(WORDS)) == near(rows, radius, WORDS)

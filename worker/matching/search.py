@@ -29,8 +29,9 @@ INDEXED_FROM = VALUES
 """Rows from which on a list is indexed. A sweep over fewer takes some 0.1 ms, and the tables' starts are 4 MiB."""
 INDEXED_RADIUS = 31
 """The largest radius for which one flipped bit a chunk is enough."""
-CROWDED = 4
-"""Where more than one in so many rows would be looked at through the index, a sweep is quicker."""
+CROWDED = 16
+"""Where more than one in so many rows would be looked at through the index, a sweep is quicker: it reads them in order
+(a million rows: a sixteenth of them through the index takes 1.6 ms, all of them in a sweep 1.4)."""
 FLIPS = np.array([0, *(1 << bit for bit in range(16))], np.uint16)
 
 
