@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.load.result import AROUND, USUAL, WORKER, knee_of, peak_per_s, strangers, unloaded_ms
@@ -72,8 +73,13 @@ decoding that IDR alone with an open decoder, and bare onnxruntime on an input t
 that only reads the same segments from the broker with the worker's client: nobody who has them inline goes below. CPU
 of all of the worker's processes, those of retired decoders too; medians over slices of some seconds.
 
-{costs}\
+{costs}
+
+{profile}\
 """
+
+PROFILE = Path(__file__).with_name("profile.md")
+"""What is known of why bounds are missed: found by hand, and dated."""
 
 
 def text(result: Load) -> str:
@@ -100,6 +106,7 @@ def text(result: Load) -> str:
         overload=_overload(result),
         usual=USUAL,
         costs=_costs(result.costs),
+        profile=PROFILE.read_text().rstrip(),
     )
     skipped = "\n".join(f"- not measured, {what}: {why}" for what, why in result.skipped.items())
     return f"{told}\n\n{skipped}" if skipped else told
