@@ -21,12 +21,17 @@ _M_MMAP_THRESHOLD = -3
 
 
 def keep_what_is_freed() -> bool:
-    """Have freed memory used again instead of given back; False where the C library is not glibc: nothing is done."""
+    """Give back what is free now, and have what is freed from now on used again instead of given back.
+
+    Returns:
+        False where the C library is not glibc: nothing is done.
+    """
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):  # musl has mallopt in name only
         return False
+    libc.malloc_trim(0)
     mapped = libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
     kept = libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
     return bool(mapped and kept)

@@ -79,8 +79,9 @@ INIT_ROOM_BYTES = 256 * 1024
 def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises UsageError or Stopped."""
     _leave_no_core()
-    allocator.keep_what_is_freed()
-    asyncio.run(_run(settings, Loaded(settings)))
+    loaded = Loaded(settings)
+    allocator.keep_what_is_freed()  # of what loading took, nothing is kept
+    asyncio.run(_run(settings, loaded))
 
 
 def _leave_no_core() -> None:
