@@ -285,5 +285,5 @@ def _cpu(result: Load) -> Plot:
         heights = [level.cores.get(name, 0.0) for level in even]
         axes.bar(names, heights, bottom=below, label=PARTS[name], hatch="//" if name in AROUND else None, width=0.7)
         below = [a + b for a, b in zip(below, heights, strict=True)]
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

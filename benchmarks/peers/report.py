@@ -147,14 +147,14 @@ def _readers_plot(reading: Reading) -> Any:
     axes.barh(titles, [reading.ms[f"{name} {HASHED}"].median for name in names], label="with hash", color="tab:orange")
     axes.barh(titles, [reading.ms[name].median for name in names], label="pictures only", color="tab:blue")
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
 def _streams_plot(pipelines: tuple[Pipeline, ...]) -> Any:
     from benchmarks import drawing  # noqa: PLC0415 - the same
 
-    figure, axes = drawing.plot("Streams a core holds, 720p, a segment each 2 s", "streams", "")
+    figure, axes = drawing.plot("Streams a core holds", "streams", "")
     titles = [
         "Framewatch" if one.name == OURS else f"{one.name}: {TITLES[one.recipe].replace('`', '')}" for one in pipelines
     ]

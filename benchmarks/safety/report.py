@@ -103,7 +103,7 @@ def _off(duels: Sequence[Duel]) -> Plot:
         )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -80,7 +80,7 @@ def plots(result: Stages) -> Iterator[tuple[str, Plot]]:
     floors = [clip.ms["idr"].median for clip in result.clips]
     axes.plot(floors, names, "k|", markersize=14, markeredgewidth=2, label="floor: that IDR alone")
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3)
     yield "way", figure
 
 
