@@ -36,7 +36,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks", description="What each step costs beside its physical floor.")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description="What watching streams costs, beside floor and peers."
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(NAMES)}; all without any")
     parser.add_argument("--quick", action="store_true", help="little of each: proves that it runs, not how fast")
     parser.add_argument("--seed", type=int, default=clips.SEED, help="of the generated segments, hashes and pictures")
