@@ -62,8 +62,8 @@ FULL = Scale(
     rounds=5,
     hash_rounds=21,
     pictures=48,
-    load=pipelines.Load(warm=8, low=16, burst=240),
-    pipeline_rounds=2,
+    load=pipelines.Load(warm=8, low=16, burst=60),
+    pipeline_rounds=3,
     real_model=True,
 )
 QUICK = Scale(
