@@ -47,9 +47,11 @@ class Runs:
         self.batches.append(numbers)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        self.at_once -= 1
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+        finally:  # a run whose pictures were all given up is cancelled
+            self.at_once -= 1
         if self._error is not None and self._among in numbers:
             raise self._error
         return [{"it": Score(score=number, probability=number)} for number in numbers]
