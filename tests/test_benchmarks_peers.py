@@ -35,7 +35,7 @@ def a_reading(*, heavy=True, **ratios):
     """A segment that each reader read at so many times our cost."""
     names = {name.replace("_", "-"): ratio for name, ratio in ratios.items()}
     hashed = {f"{name} {result.HASHED}": figure([ratio]) for name, ratio in names.items()}
-    both = {result.OURS: figure([1.0]), f"{result.OURS} {result.HASHED}": figure([1.0])}
+    both = {result.FLOOR: figure([0.8]), result.OURS: figure([1.0]), f"{result.OURS} {result.HASHED}": figure([1.0])}
     return result.Reading(
         clip="x",
         heavy=heavy,
@@ -91,7 +91,7 @@ def a_result(**changes):
 
 
 def test_a_run_in_which_all_is_well_breaches_nothing_and_can_be_told():
-    """Every bound is measured; the text has every table."""
+    """Every bound is measured; the text has every table, and what it links is drawn."""
     fine = a_result()
     checks = result.checks(fine)
     assert failed(checks, quick=False) == ()
@@ -99,6 +99,7 @@ def test_a_run_in_which_all_is_well_breaches_nothing_and_can_be_told():
     told = report.text(fine)
     assert "decord, first picture: no TS" in told
     assert "| **Framewatch** | its own" in told
+    assert all(f"benchmarks/peers-{name}.svg" in told for name, _ in report.plots(fine))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,15 @@ def test_the_fastest_reader_is_the_one_that_read_all_heavy_segments_at_least_cos
     readings = (a_reading(pyav=3.0, cv2_first=2.0, pyav_tuned=2.5), a_reading(pyav=3.0, pyav_tuned=2.9))
     assert result.fastest(readings, "x") == "pyav-tuned"
     assert result.fastest((), "x") == "x"
+
+
+def test_the_most_that_a_ratio_can_be_is_theirs_over_the_floor():
+    """Even without any cost but decoding; the best of theirs counts, of heavy segments only."""
+    light = a_reading(heavy=False, cv2_1fps=0.1)
+    readings = (light, a_reading(cv2_1fps=16.0, vpdq_1fps=8.0, pyav=2.0), a_reading(cv2_1fps=12.0))
+    found = result.most(a_result(readings=readings, pipelines=(a_pipeline(cpu_ms=figure([8.0])),)))
+    assert found == pytest.approx({"1 fps": 10.0, "pipelines": 10.0})
+    assert result.most(a_result(readings=(light,))) == {}
 
 
 @given(st.floats(1, 1000))

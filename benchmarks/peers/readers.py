@@ -21,7 +21,7 @@ from benchmarks.figures import figure, interleaved, ratios
 from benchmarks.floor import Idr
 from benchmarks.part import NotHere
 from benchmarks.peers import environment
-from benchmarks.peers.result import HASHED, HEAVY_IDR_BYTES, OURS, Hashing, Reading
+from benchmarks.peers.result import FLOOR, HASHED, HEAVY_IDR_BYTES, OURS, Hashing, Reading
 from benchmarks.rig import cores
 from benchmarks.stages.decoding import asking
 from worker.examine import examine
@@ -116,14 +116,19 @@ def reading(clip: Clip, view: View, peers: Theirs, recipes: Sequence[str], round
     found = {name: peers.run(name, clip, hashed=True) for name in recipes}
     failed = {name: told["error"] for name, told in found.items() if "error" in told}
     able = [name for name in recipes if name not in failed]
-    mine: Measure = lambda: _ours(clip, view)  # noqa: E731 - a name for one of many measures
-    measures = [mine, *(_theirs(peers, name, clip, hashed=hashed) for name in able for hashed in (False, True))]
-    taken = interleaved(measures, rounds)
+    with closing(Idr(clip)) as idr:
+        measures: list[Measure] = [lambda: _floor(idr), lambda: _ours(clip, view)]
+        measures += [_theirs(peers, name, clip, hashed=hashed) for name in able for hashed in (False, True)]
+        taken = interleaved(measures, rounds)
     return Reading(
         clip=clip.name,
         heavy=clip.idr_bytes >= HEAVY_IDR_BYTES,
         ms={name: figure(of) for name, of in taken.items()},
-        ratios={name: figure(ratios(of, taken[base(name)])) for name, of in taken.items() if not name.startswith(OURS)},
+        ratios={
+            name: figure(ratios(of, taken[base(name)]))
+            for name, of in taken.items()
+            if name != FLOOR and not name.startswith(OURS)
+        },
         pictures={OURS: len(ours.frames), **{name: found[name]["pictures"] for name in able}},
         bits={name: hamming(ours.frames[0].hash.pdq or bytes(32), first_hash(found[name])) for name in able},
         failed=failed,
@@ -138,6 +143,12 @@ def base(name: str) -> str:
 def first_hash(told: dict[str, Any]) -> bytes:
     """Return the hash of a reader's first picture."""
     return bytes.fromhex(told["hashes"][0])
+
+
+def _floor(idr: Idr) -> dict[str, float]:
+    started = process_time()
+    idr.decode()
+    return {FLOOR: (process_time() - started) * 1000}
 
 
 def _ours(clip: Clip, view: View) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.result import HASHED, KINDS, OURS, TITLES
+from benchmarks.peers.result import FLOOR, HASHED, KINDS, OURS, TITLES, most
 from benchmarks.tables import spread, table
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Ours from the decoder's frame on, `pdqhash` from an RGB picture that is ready.
 
 {hashings}
 
-Over {pictures} pictures ours is {mean} bits off `pdqhash` on average, {most} at most.
+Over {pictures} pictures ours is {mean} bits off `pdqhash` on average, {largest} at most.
 
 ### Pipelines
 
@@ -52,8 +52,14 @@ Ours is exactly once, decodes in jailed processes, keeps risk by stream and can 
 {pipelines}
 
 What a real classifier takes is the same on both sides, so the larger the model, the less the rest matters: the bound is
-held with the demo model, and OpenNSFW stands beside it.\
+held with the demo model, and OpenNSFW stands beside it.
+{most}\
 """
+MOST = """
+### How far it can go
+
+The floor is decoding those keyframes and nothing else. If ours took that, nothing for Kafka, hash or model, {told}. The
+rest is the segments' and the peers' own: a second of pictures costs what it costs to decode."""
 
 
 def text(result: Peers) -> str:
@@ -66,14 +72,21 @@ def text(result: Peers) -> str:
         hashings=table(HASHING_HEAD, map(_hashing, result.hashings)),
         pictures=len(result.bits),
         mean=f"{sum(result.bits) / len(result.bits):.2g}" if result.bits else "?",
-        most=max(result.bits, default="?"),
+        largest=max(result.bits, default="?"),
         list_size=result.list_size,
         pipeline_rounds=result.pipeline_rounds,
         burst=result.burst,
+        most=_most(result),
         pipelines=table(PIPELINE_HEAD, map(_pipeline, result.pipelines)),
     )
     skipped = "\n".join(f"- not measured, {what}: {why}" for what, why in result.skipped.items())
     return f"{told}\n\n{skipped}" if skipped else told
+
+
+def _most(result: Peers) -> str:
+    titles = {"1 fps": "the best reader at 1 fps", "pipelines": "the best pipeline"}
+    told = [f"{titles[name]} would take {ratio:.1f} times as much" for name, ratio in most(result).items()]
+    return MOST.format(told=", ".join(told)) if told else ""
 
 
 READING_HEAD = ("looks at", "pictures", "ms", "x ours", "ms + hash", "x ours + hash", "bits off")
@@ -81,8 +94,13 @@ READING_HEAD = ("looks at", "pictures", "ms", "x ours", "ms + hash", "x ours + h
 
 def _reading(reading: Reading) -> str:
     names = [OURS, *(name for name in KINDS if name in reading.ms)]
+    floor = spread(reading.ms[FLOOR])
+    rows = [
+        ("floor: those keyframes alone", "keyframes", "", floor, "", floor, "", ""),
+        *(_reader(reading, n) for n in names),
+    ]
     failed = "\n".join(f"- {TITLES[name]}: {why}" for name, why in reading.failed.items())
-    told = f"**{reading.clip}**\n\n" + table(("", *READING_HEAD), (_reader(reading, name) for name in names))
+    told = f"**{reading.clip}**\n\n" + table(("", *READING_HEAD), rows)
     return f"{told}\n\nCould not read it:\n\n{failed}" if failed else told
 
 

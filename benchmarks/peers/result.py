@@ -11,6 +11,8 @@ from benchmarks.part import Bound, Check
 
 SEGMENT_MS = 2000.0
 OURS = "framewatch"
+FLOOR = "floor"
+"""Decoding that keyframe and nothing else: nobody who uses FFmpeg goes below."""
 HASHED = "+ hash"
 """After a reader's name: with a hash of each picture."""
 HEAVY_IDR_BYTES = 99_000
@@ -55,7 +57,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     clip: str
     heavy: bool
     ms: dict[str, Figure]
-    """CPU by reader, and by reader with ``HASHED`` after it; ``OURS`` among them."""
+    """CPU by reader, and by reader with ``HASHED`` after it; ``OURS`` among them, and ``FLOOR``."""
     ratios: dict[str, Figure]
     """By the same names: over ours of the same round, without the hash over without it, with it over with it."""
     pictures: dict[str, int]
@@ -193,6 +195,24 @@ def least(readings: tuple[Reading, ...], names: list[str] | tuple[str, ...]) -> 
         if reading.heavy and f"{name} {HASHED}" in reading.ratios
     ]
     return min(found, default=None)
+
+
+def most(result: Peers) -> dict[str, float]:
+    """Return what the ratios of 1 fps and of the pipelines would be if ours took its floor and nothing else."""
+    found = {}
+    heavy = [reading for reading in result.readings if reading.heavy]
+    readers = [
+        reading.ms[f"{name} {HASHED}"].median / reading.ms[FLOOR].median
+        for reading in heavy
+        for name, kind in KINDS.items()
+        if kind == "1 fps" and f"{name} {HASHED}" in reading.ms
+    ]
+    theirs = [one.cpu_ms.median for one in result.pipelines if one.model == "demo" and one.name != OURS]
+    if readers:
+        found["1 fps"] = min(readers)
+    if heavy and theirs:  # the first one is what the pipelines are given
+        found["pipelines"] = min(theirs) / heavy[0].ms[FLOOR].median
+    return found
 
 
 def _hashed(hashings: tuple[Hashing, ...], height: int) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 from importlib import metadata
@@ -18,6 +19,7 @@ import numpy as np
 import pdqhash
 import recipes
 
+WHEN = re.compile(r"^\[[0-9:]+\] ")
 PACKAGES = ("av", "opencv-python-headless", "imageio-ffmpeg", "scenedetect", "decord2", "pdqhash")
 
 
@@ -40,7 +42,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     try:
         found = recipes.RECIPES[asked["recipe"]](clip)
     except Exception as error:  # noqa: BLE001 - each package has its own errors; it is told, not hidden
-        return {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"}
+        return {"error": said(error, asked["file"])}
     vectors = [pdqhash.compute(np.ascontiguousarray(picture))[0] for picture in found.full]
     took_s = cpu_s() - started
     shapes = {picture.shape for picture in found.inputs}
@@ -48,6 +50,12 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"gave pictures of {shapes or 'nothing'}"}
     hashes = [np.packbits(vector).tobytes().hex() for vector in vectors]
     return {"cpu_ms": took_s * 1000, "pictures": len(found.inputs), "hashes": hashes}
+
+
+def said(error: Exception, file: str) -> str:
+    """Return an error's first line, without when and where."""
+    line, _, _ = str(error).replace(file, "the segment").strip().partition("\n")
+    return f"{type(error).__name__}: {WHEN.sub('', line)[:120]}"
 
 
 def cpu_s() -> float:
